@@ -1,0 +1,21 @@
+//! The schema of Holdfast's one database, one file a step. Both SQLite and PostgreSQL take it;
+//! raw SQL stands only where the two differ.
+
+pub use sea_orm_migration::prelude::*;
+
+mod m20261123_000001_log;
+mod m20261123_000002_read_models;
+mod m20261123_000003_secrets;
+
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261123_000001_log::Migration),
+            Box::new(m20261123_000002_read_models::Migration),
+            Box::new(m20261123_000003_secrets::Migration),
+        ]
+    }
+}

@@ -1,0 +1,450 @@
+//! Set-up, log-in, sessions, bearer tokens and users.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ActiveValue::Set, EntityTrait, IntoActiveModel};
+
+use super::{AppError, Caller, Holdfast, Result, auth, vault::write_private};
+use crate::{
+    domain::{
+        access::{Role, TokenSpec, User, UserCommand},
+        audit::AuditEvent,
+        event::{Actor, ActorKind, Scope, StreamKind},
+        failure::FieldErrors,
+        ids::{TokenId, UserId},
+        secret::Secret,
+    },
+    log::{Cause, Unit},
+    readmodel::users,
+};
+
+/// A session ends after this long without use, and after `SESSION_MAX` in any case.
+const SESSION_IDLE: chrono::Duration = chrono::Duration::hours(12);
+const SESSION_MAX: chrono::Duration = chrono::Duration::days(7);
+/// `seen_at` is written at most this often: a look at a page is no write.
+const SEEN_EVERY: chrono::Duration = chrono::Duration::minutes(5);
+const PASSWORD_MIN: usize = 12;
+const PASSWORD_MAX: usize = 1000;
+
+/// A fresh session; the cookie is shown to the browser and nowhere else.
+#[derive(Debug)]
+pub struct NewSession {
+    pub cookie: Secret,
+    pub user: UserId,
+}
+
+/// A fresh bearer token, shown once.
+#[derive(Debug)]
+pub struct NewToken {
+    pub id: TokenId,
+    pub token: Secret,
+}
+
+impl Holdfast {
+    /// True until the first user exists.
+    pub async fn needs_setup(&self) -> Result<bool> {
+        Ok(users::list(self.db()).await?.is_empty())
+    }
+
+    /// Makes sure that a set-up token waits in `{data}/setup-token` (0600) while there is no user,
+    /// and answers it.
+    pub async fn prepare_setup(&self) -> Result<Option<Secret>> {
+        let path = self.settings().data_dir.join("setup-token");
+        if !self.needs_setup().await? {
+            let _ = std::fs::remove_file(&path);
+            return Ok(None);
+        }
+        if let Ok(token) = std::fs::read_to_string(&path) {
+            return Ok(Some(Secret::new(token.trim().to_owned())));
+        }
+        let token = auth::random_token("hfs");
+        write_private(&path, token.expose().as_bytes())
+            .map_err(|error| AppError::Internal(format!("{}: {error}", path.display())))?;
+        Ok(Some(token))
+    }
+
+    /// Creates the first admin. The token works once.
+    pub async fn set_up(
+        &self,
+        token: &str,
+        name: &str,
+        password: &Secret,
+        from: &str,
+    ) -> Result<NewSession> {
+        self.may_try(from, "set-up")?;
+        let expected = self.prepare_setup().await?;
+        let Some(expected) = expected else {
+            return Err(AppError::Conflict("Holdfast is set up already".into()));
+        };
+        if auth::digest(expected.expose()) != auth::digest(token.trim()) {
+            self.refused(from, "set-up");
+            return Err(AppError::field(
+                "token",
+                "this is not the set-up token; it stands in the server's log and in the file setup-token",
+            ));
+        }
+        let actor = Actor {
+            address: from.to_owned(),
+            ..Actor::named(ActorKind::Anonymous, "set-up")
+        };
+        let caller = Caller {
+            actor,
+            role: Role::Admin,
+            user: None,
+            request: "set-up".to_owned(),
+        };
+        let user = self.add_user(&caller, name, Role::Admin, password).await?;
+        self.open_session(user, name, from, "").await
+    }
+
+    pub async fn log_in(
+        &self,
+        name: &str,
+        password: &Secret,
+        from: &str,
+        agent: &str,
+    ) -> Result<NewSession> {
+        self.may_try(from, name)?;
+        let user = users::by_name(self.db(), name).await?;
+        let digest = match &user {
+            Some(user) => auth::password(self.db(), user.user_id()).await?,
+            None => None,
+        };
+        let password = password.clone();
+        let good =
+            blocking(move || auth::check_password(password.expose(), digest.as_deref())).await?;
+        match user {
+            Some(user) if good => {
+                self.0.throttle.forget(name);
+                self.open_session(user.user_id(), name, from, agent).await
+            }
+            _ => {
+                self.refused(from, name);
+                let known: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
+                self.note(from, AuditEvent::LoginRefused { name: known })
+                    .await?;
+                Err(AppError::Unauthenticated)
+            }
+        }
+    }
+
+    /// Who holds that cookie; `None` when the session is unknown or has ended.
+    pub async fn session(&self, cookie: &str, from: &str) -> Result<Option<Caller>> {
+        let digest = auth::digest(cookie);
+        let Some(session) = auth::sessions::Entity::find_by_id(&digest)
+            .one(self.db())
+            .await?
+        else {
+            return Ok(None);
+        };
+        let now = self.log().now();
+        let since = |at: i64| now - DateTime::<Utc>::from_timestamp_millis(at).unwrap_or_default();
+        if since(session.seen_at) > SESSION_IDLE || since(session.created_at) > SESSION_MAX {
+            return Ok(None);
+        }
+        let Some(user) = users::get(self.db(), UserId(session.user_id)).await? else {
+            return Ok(None);
+        };
+        if since(session.seen_at) > SEEN_EVERY {
+            let mut row = session.into_active_model();
+            row.seen_at = Set(now.timestamp_millis());
+            self.write_rows("session", move |unit| {
+                Box::pin(async move {
+                    auth::sessions::Entity::update(row).exec(unit.tx()).await?;
+                    Ok(())
+                })
+            })
+            .await?;
+        }
+        Ok(Some(caller(&user, ActorKind::User, user.role(), from)))
+    }
+
+    pub async fn log_out(&self, cookie: &str, caller: &Caller) -> Result<()> {
+        let digest = auth::digest(cookie);
+        let user = caller.user;
+        self.log()
+            .write(caller.cause(), move |unit| {
+                Box::pin(async move {
+                    auth::sessions::Entity::delete_by_id(digest)
+                        .exec(unit.tx())
+                        .await?;
+                    if let Some(user) = user {
+                        unit.note(AuditEvent::LoggedOut { user }, Scope::default())
+                            .await?;
+                    }
+                    Ok(())
+                })
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Who shows that bearer token: the command line on this host, or a user's token.
+    pub async fn bearer(&self, token: &str, from: &str) -> Result<Option<Caller>> {
+        if auth::digest(token) == auth::digest(self.cli_token().expose()) {
+            return Ok(Some(Caller::cli("cli")));
+        }
+        let Some(row) = auth::token(self.db(), token).await? else {
+            return Ok(None);
+        };
+        let Some(user) = users::get(self.db(), UserId(row.user_id)).await? else {
+            return Ok(None);
+        };
+        let now = self.log().now();
+        let spec = user.tokens().remove(&TokenId(row.token_id));
+        let Some(spec) = spec.filter(|spec| spec.expires_at.is_none_or(|end| end > now)) else {
+            return Ok(None);
+        };
+        self.token_was_used(row).await?;
+        let role = user.role().min(spec.role);
+        Ok(Some(caller(&user, ActorKind::Token, role, from)))
+    }
+
+    pub async fn users(&self, caller: &Caller) -> Result<Vec<users::Model>> {
+        caller.must_be(Role::Admin)?;
+        Ok(users::list(self.db()).await?)
+    }
+
+    pub async fn add_user(
+        &self,
+        caller: &Caller,
+        name: &str,
+        role: Role,
+        password: &Secret,
+    ) -> Result<UserId> {
+        caller.must_be(Role::Admin)?;
+        let digest = self.password_digest(password).await?;
+        let name = name.to_owned();
+        let user = self
+            .log()
+            .write(caller.cause(), move |unit| {
+                Box::pin(async move {
+                    if users::by_name(unit.tx(), &name).await?.is_some() {
+                        return Err(taken("name", "a user of this name exists").into());
+                    }
+                    let user = UserId(unit.next_id(StreamKind::User).await?);
+                    unit.execute::<User>(user.0, UserCommand::Add { user, name, role })
+                        .await?;
+                    auth::set_password(unit.tx(), user, digest).await?;
+                    Ok(user)
+                })
+            })
+            .await?;
+        self.prepare_setup().await?; // nothing is left to set up: takes the token away
+        Ok(user)
+    }
+
+    pub async fn change_password(
+        &self,
+        caller: &Caller,
+        user: UserId,
+        password: &Secret,
+    ) -> Result<()> {
+        // A token may be weaker than its user, and a password opens sessions.
+        if caller.user != Some(user) || caller.actor.kind != ActorKind::User {
+            caller.must_be(Role::Admin)?;
+        }
+        let digest = self.password_digest(password).await?;
+        self.log()
+            .write(caller.cause(), move |unit| {
+                Box::pin(async move {
+                    unit.execute::<User>(user.0, UserCommand::ChangePassword)
+                        .await?;
+                    auth::set_password(unit.tx(), user, digest).await?;
+                    auth::end_sessions(unit.tx(), user).await?;
+                    Ok(())
+                })
+            })
+            .await?;
+        Ok(())
+    }
+
+    pub async fn remove_user(&self, caller: &Caller, user: UserId) -> Result<()> {
+        caller.must_be(Role::Admin)?;
+        self.log()
+            .write(caller.cause(), move |unit| {
+                Box::pin(async move {
+                    let admins = users::list(unit.tx()).await?;
+                    let others = admins
+                        .iter()
+                        .any(|other| other.role() == Role::Admin && other.user_id() != user);
+                    if !others {
+                        return Err(crate::domain::aggregate::Refusal::Conflict(
+                            "this is the last admin; make another one first".into(),
+                        )
+                        .into());
+                    }
+                    unit.execute::<User>(user.0, UserCommand::Remove).await?;
+                    auth::forget_user(unit.tx(), user).await?;
+                    Ok(())
+                })
+            })
+            .await?;
+        Ok(())
+    }
+
+    pub async fn issue_token(
+        &self,
+        caller: &Caller,
+        user: UserId,
+        spec: TokenSpec,
+    ) -> Result<NewToken> {
+        if caller.user != Some(user) {
+            caller.must_be(Role::Admin)?;
+        }
+        // A weak token must not be the way to a strong one.
+        caller.must_be(spec.role)?;
+        let token = auth::random_token("hft");
+        let secret = token.clone();
+        let id = self
+            .log()
+            .write(caller.cause(), move |unit| {
+                Box::pin(async move {
+                    // Unique within the user is enough: the digest finds both.
+                    let (state, version) = unit.load::<User>(user.0).await?;
+                    let id = TokenId(version + 1);
+                    drop(state);
+                    unit.execute::<User>(user.0, UserCommand::IssueToken { token: id, spec })
+                        .await?;
+                    auth::add_token(unit.tx(), &secret, user, id).await?;
+                    Ok(id)
+                })
+            })
+            .await?;
+        Ok(NewToken { id, token })
+    }
+
+    pub async fn revoke_token(&self, caller: &Caller, user: UserId, token: TokenId) -> Result<()> {
+        if caller.user != Some(user) {
+            caller.must_be(Role::Admin)?;
+        }
+        self.log()
+            .execute::<User>(caller.cause(), user.0, UserCommand::RevokeToken { token })
+            .await?;
+        Ok(())
+    }
+
+    /// The user of that name, for commands that name people.
+    pub async fn user_by_name(&self, name: &str) -> Result<users::Model> {
+        users::by_name(self.db(), name)
+            .await?
+            .ok_or_else(|| AppError::NotFound(format!("the user {name}")))
+    }
+
+    async fn open_session(
+        &self,
+        user: UserId,
+        name: &str,
+        from: &str,
+        agent: &str,
+    ) -> Result<NewSession> {
+        let cookie = auth::random_token("hfw");
+        let at = self.log().now().timestamp_millis();
+        let row = auth::sessions::ActiveModel {
+            digest: Set(auth::digest(cookie.expose())),
+            user_id: Set(user.0),
+            created_at: Set(at),
+            seen_at: Set(at),
+            address: Set(from.chars().take(64).collect()),
+            agent: Set(agent
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(200)
+                .collect()),
+        };
+        let actor = Actor {
+            kind: ActorKind::User,
+            id: Some(user.0),
+            name: name.to_owned(),
+            address: from.to_owned(),
+        };
+        self.log()
+            .write(Cause::new(actor, "log-in"), move |unit| {
+                Box::pin(async move {
+                    auth::sessions::Entity::insert(row)
+                        .exec_without_returning(unit.tx())
+                        .await?;
+                    unit.note(AuditEvent::LoggedIn { user }, Scope::default())
+                        .await
+                })
+            })
+            .await?;
+        Ok(NewSession { cookie, user })
+    }
+
+    async fn note(&self, from: &str, event: AuditEvent) -> Result<()> {
+        let actor = Actor {
+            address: from.to_owned(),
+            ..Actor::named(ActorKind::Anonymous, "somebody")
+        };
+        self.log()
+            .write(Cause::new(actor, "audit"), move |unit| {
+                Box::pin(async move { unit.note(event, Scope::default()).await })
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// Rows that are no events (sessions), through the one writer all the same.
+    pub(super) async fn write_rows<F>(&self, what: &str, work: F) -> Result<()>
+    where
+        F: for<'u> FnOnce(
+                &'u mut Unit,
+            )
+                -> futures_util::future::BoxFuture<'u, Result<(), crate::log::LogError>>
+            + Send
+            + 'static,
+    {
+        Ok(self.log().write(Cause::system(what), work).await?)
+    }
+
+    async fn password_digest(&self, password: &Secret) -> Result<String> {
+        let length = password.expose().chars().count();
+        if !(PASSWORD_MIN..=PASSWORD_MAX).contains(&length) {
+            return Err(AppError::field(
+                "password",
+                format!("use at least {PASSWORD_MIN} characters"),
+            ));
+        }
+        let password = password.clone();
+        blocking(move || auth::hash_password(password.expose()))
+            .await?
+            .ok_or_else(|| AppError::Internal("the password could not be hashed".into()))
+    }
+
+    fn may_try(&self, from: &str, name: &str) -> Result<()> {
+        let wait = [from, name]
+            .iter()
+            .filter_map(|key| self.0.throttle.wait(key))
+            .max();
+        wait.map_or(Ok(()), |seconds| Err(AppError::Throttled(seconds)))
+    }
+
+    fn refused(&self, from: &str, name: &str) {
+        self.0.throttle.refuse(from);
+        self.0.throttle.refuse(name);
+    }
+}
+
+fn caller(user: &users::Model, kind: ActorKind, role: Role, from: &str) -> Caller {
+    Caller {
+        actor: Actor {
+            kind,
+            id: Some(user.id),
+            name: user.name.clone(),
+            address: from.to_owned(),
+        },
+        role,
+        user: Some(user.user_id()),
+        request: ulid::Ulid::generate().to_string(),
+    }
+}
+
+fn taken(field: &str, problem: &str) -> crate::domain::aggregate::Refusal {
+    crate::domain::aggregate::Refusal::Invalid(FieldErrors::one(field, problem))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| AppError::Internal(error.to_string()))
+}

@@ -1,0 +1,305 @@
+//! One attempt of a run, from the queue's hint to the next command: pin the source, let the engine
+//! work, tell the log how it ended. Safe to be called twice for the same attempt: the aggregate
+//! takes the first.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio_util::sync::CancellationToken;
+
+use super::{AppError, Caller, Holdfast, Result, runs::job_name, sites};
+use crate::{
+    domain::{
+        aggregate::Refusal,
+        failure::Failure,
+        ids::{ConfigId, RunId},
+        manifest::Source,
+        run::{Pin, Run, RunCommand, RunStatus, Stage},
+    },
+    engine::backup::{self, Order, Report, Stages},
+    failpoint,
+    log::{Cause, LogError},
+    readmodel::{apps, configs, runs},
+    target::{Key, layout},
+};
+
+impl Holdfast {
+    /// Works off attempt `attempt` of the run. `Err` only when the log itself failed: the queue
+    /// then brings the job again.
+    pub async fn back_up(&self, id: RunId, attempt: u32) -> Result<()> {
+        let (run, _) = self.log().load::<Run>(id.0).await?;
+        let waiting = matches!(run.status, RunStatus::Queued | RunStatus::Waiting);
+        if !waiting || run.next_attempt() != attempt {
+            return Ok(());
+        }
+        let name = job_name(id);
+        let Some(working) = self.0.jobs.begin(&name, &self.0.interrupt) else {
+            return Ok(());
+        };
+        match self.attempt(&run, attempt, &working.cancel).await {
+            Ok(()) | Err(AttemptError::Superseded) => Ok(()),
+            Err(AttemptError::Failed(failure)) => self.conclude_failure(id, attempt, failure).await,
+        }
+    }
+
+    async fn attempt(
+        &self,
+        run: &Run,
+        attempt: u32,
+        cancel: &CancellationToken,
+    ) -> Result<(), AttemptError> {
+        self.discard_abandoned(run).await?;
+        let (config, app) = self.config_and_app(run.config).await?;
+        let spec = config.spec();
+        let strategy = sites::strategy_of(&spec)?;
+        let container = self.container_of(&app, &spec.service).await?;
+        sites::must_run(&container)?;
+        let turn = self.0.services.lock(&container.id);
+        let _turn = tokio::select! {
+            turn = turn => turn,
+            () = cancel.cancelled() => return Err(Failure::permanent("cancelled", "").into()),
+        };
+        let target = self.target(&spec).await?;
+        let started_at = self.log().now();
+        let key = self
+            .free_key(
+                &app,
+                config.id,
+                &container.name,
+                started_at,
+                strategy.extension(),
+                &spec,
+            )
+            .await?;
+        let source = Source {
+            container: container.name.clone(),
+            container_id: container.id.clone(),
+            image: container.image.clone(),
+            image_id: container.image_id.clone(),
+            ..Source::default()
+        };
+        let revision = u32::try_from(config.revision).unwrap_or_default();
+        let pin = Box::new(Pin {
+            config_revision: revision,
+            spec: spec.clone(),
+            source: source.clone(),
+            key: key.to_string(),
+        });
+        self.start_attempt(run.id, attempt, pin).await?;
+
+        failpoint::hit("backup.after_start");
+        let estimate = runs::newest_success(self.db(), run.config)
+            .await
+            .map_err(internal)?
+            .and_then(|last| u64::try_from(last.raw_bytes?).ok());
+        let order = Order {
+            run: run.id.0,
+            attempt,
+            app: app.slug,
+            service: spec.service.clone(),
+            config: config.id,
+            config_revision: revision,
+            strategy,
+            site: self.site(container, &spec, cancel.clone()).await?,
+            source,
+            target: target.clone(),
+            key: key.clone(),
+            compression: spec.compression,
+            verify: spec.verify_upload,
+            estimate,
+            started_at,
+        };
+        let job = self.0.hub.begin(job_name(run.id));
+        let stages = RunStages {
+            holdfast: self.clone(),
+            run: run.id,
+            attempt,
+        };
+        let report = backup::run(&order, &stages, &job).await?;
+        let told = self.tell(run.id, succeed(attempt, report)).await;
+        if told.is_err() {
+            // Fenced off at the last instant: what is in the target belongs to no run.
+            backup::discard(&*target, &key).await?;
+        }
+        failpoint::hit("backup.after_success");
+        Ok(told?)
+    }
+
+    /// The fence: of two workers that got the same attempt, one is refused here.
+    async fn start_attempt(
+        &self,
+        id: RunId,
+        attempt: u32,
+        pin: Box<Pin>,
+    ) -> Result<(), AttemptError> {
+        let command = RunCommand::Start { attempt, pin };
+        let cause = Cause::system(job_name(id));
+        match self.log().execute::<Run>(cause, id.0, command).await {
+            Ok(_) => Ok(()),
+            Err(LogError::Refused(_)) => Err(AttemptError::Superseded),
+            Err(error) => Err(internal(error).into()),
+        }
+    }
+
+    /// Removes what earlier attempts may have left. Repeating it is harmless.
+    pub(super) async fn discard_abandoned(&self, run: &Run) -> Result<(), Failure> {
+        for (spec, key) in &run.abandoned {
+            let target = self.target(spec).await?;
+            backup::discard(&*target, &Key::parse(key)?).await?;
+        }
+        Ok(())
+    }
+
+    async fn config_and_app(&self, id: ConfigId) -> Result<(configs::Model, apps::Model), Failure> {
+        let gone = || {
+            Failure::permanent(
+                format!("the config {id} was removed before this run could start"),
+                "",
+            )
+        };
+        let config = configs::get(self.db(), id).await.map_err(internal)?;
+        let config = config.filter(|c| c.removed_at.is_none()).ok_or_else(gone)?;
+        let app = self
+            .app_by_id(
+                &Caller::system("backup"),
+                crate::domain::ids::AppId(config.app_id),
+            )
+            .await
+            .map_err(|_| gone())?;
+        Ok((config, app))
+    }
+
+    /// A name nobody has: names carry the second, so a second attempt within it takes the next.
+    async fn free_key(
+        &self,
+        app: &apps::Model,
+        config: i64,
+        container: &str,
+        at: DateTime<Utc>,
+        extension: &str,
+        spec: &crate::domain::config::ConfigSpec,
+    ) -> Result<Key, Failure> {
+        let target = self.target(spec).await?;
+        for seconds in 0..60 {
+            let at = at + TimeDelta::seconds(seconds);
+            let key = layout::artifact_key(
+                &app.slug,
+                config,
+                container,
+                at,
+                extension,
+                spec.compression,
+            );
+            if target.stat(&key).await?.is_none() {
+                return Ok(key);
+            }
+        }
+        Err(Failure::temporary("no free name for the artifact", ""))
+    }
+
+    /// How a failed attempt ends: cancelled, interrupted by a shutdown, to be retried, or failed.
+    async fn conclude_failure(&self, id: RunId, attempt: u32, failure: Failure) -> Result<()> {
+        let (run, _) = self.log().load::<Run>(id.0).await?;
+        let started = run.status == RunStatus::Running && run.attempt == attempt;
+        let command = if started && run.cancel_requested {
+            RunCommand::ConfirmCancelled { attempt }
+        } else if started && self.0.interrupt.is_cancelled() {
+            RunCommand::Interrupt {
+                attempt,
+                counts: false,
+                why: "the server was stopped".to_owned(),
+            }
+        } else if self.0.interrupt.is_cancelled() {
+            return Err(AppError::Stopping);
+        } else {
+            tracing::warn!(run = id.0, attempt, error = %failure.message, "backup attempt failed");
+            let pause = self.retry_pause(run.failures());
+            let failure =
+                failure.or_hint("Look at the container and its own log, then run it again.");
+            RunCommand::Fail {
+                attempt,
+                failure,
+                retry_at: self.log().now() + pause,
+            }
+        };
+        let result = self
+            .log()
+            .execute::<Run>(Cause::system(job_name(id)), id.0, command)
+            .await;
+        match result {
+            Ok(run) => {
+                if run.status.is_over()
+                    && let Err(failure) = self.discard_abandoned(&run).await
+                {
+                    tracing::warn!(run = id.0, error = %failure.message, "leftovers stay until the next start");
+                }
+                Ok(())
+            }
+            // Somebody else ended the attempt meanwhile; its word counts.
+            Err(LogError::Refused(Refusal::Stale { .. })) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Doubles with each failure; half of it is random, so that runs do not come back in step.
+    fn retry_pause(&self, failures: u32) -> Duration {
+        let settings = self.settings();
+        let full = settings
+            .retry_base
+            .saturating_mul(1 << failures.min(16))
+            .min(settings.retry_max);
+        let random =
+            f64::from(u32::from_be_bytes(super::auth::random_bytes::<4>())) / f64::from(u32::MAX);
+        full.mul_f64(0.5 + random / 2.0)
+    }
+
+    async fn tell(&self, id: RunId, command: RunCommand) -> Result<(), Failure> {
+        let cause = Cause::system(job_name(id));
+        match self.log().execute::<Run>(cause, id.0, command).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(internal(error)),
+        }
+    }
+}
+
+fn succeed(attempt: u32, report: Report) -> RunCommand {
+    RunCommand::Succeed {
+        attempt,
+        artifact: report.artifact,
+        fingerprint: report.fingerprint,
+        warnings: report.warnings,
+    }
+}
+
+fn internal(error: impl Into<AppError>) -> Failure {
+    Failure::temporary(error.into().to_string(), "It is tried again.")
+}
+
+enum AttemptError {
+    /// Somebody else has or had this attempt; nothing to tell.
+    Superseded,
+    Failed(Failure),
+}
+
+impl From<Failure> for AttemptError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+struct RunStages {
+    holdfast: Holdfast,
+    run: RunId,
+    attempt: u32,
+}
+
+#[async_trait]
+impl Stages for RunStages {
+    async fn reach(&self, stage: Stage) -> Result<(), Failure> {
+        let attempt = self.attempt;
+        self.holdfast
+            .tell(self.run, RunCommand::Reach { attempt, stage })
+            .await
+    }
+}

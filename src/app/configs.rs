@@ -1,0 +1,380 @@
+//! Backup configs. Everything is validated at once, down to a look at the running service, so that
+//! nothing is stored that cannot run; secrets go to the vault in the same transaction.
+
+use std::collections::BTreeMap;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{AppError, Caller, Holdfast, Result, Vault, sites};
+use crate::{
+    domain::{
+        access::Role,
+        config::{self, Config, ConfigCommand, ConfigSpec, Retention, SecretRef},
+        event::StreamKind,
+        failure::FieldErrors,
+        ids::ConfigId,
+        manifest::Compression,
+        secret::Secret,
+    },
+    log::{LogError, Unit},
+    readmodel::{apps, configs},
+    strategy::{self, Options, StrategyError},
+    target::{self, Settings},
+};
+
+/// What stands in a form or an answer for a secret that is set. Sent back, it keeps the secret.
+pub const MASK: &str = "••••";
+
+/// A config as asked for. Absent fields keep their value, or get their default in a new config.
+#[derive(Debug, Clone, Default)]
+pub struct ConfigInput {
+    pub name: Option<String>,
+    pub service: Option<String>,
+    pub strategy: Option<String>,
+    pub options: Option<BTreeMap<String, String>>,
+    pub credentials: Option<BTreeMap<String, Secret>>,
+    pub paths: Option<Vec<String>>,
+    pub target: Option<String>,
+    /// Plain settings and secrets together, as a form sends them.
+    pub target_settings: Option<BTreeMap<String, Secret>>,
+    pub schedule_cron: Option<String>,
+    pub time_zone: Option<String>,
+    pub enabled: Option<bool>,
+    pub compression: Option<String>,
+    /// `count`, `time` (or `days`).
+    pub retention_mode: Option<String>,
+    pub retention_count: Option<u32>,
+    pub retention_days: Option<u32>,
+    pub verify_upload: Option<bool>,
+}
+
+/// A spec that has no references for its new secrets yet.
+#[derive(Debug, Clone, Default)]
+struct Draft {
+    spec: ConfigSpec,
+    credentials: BTreeMap<String, Secret>,
+    target_secrets: BTreeMap<String, Secret>,
+}
+
+impl Holdfast {
+    pub async fn configs(
+        &self,
+        _caller: &Caller,
+        app: &apps::Model,
+    ) -> Result<Vec<configs::Model>> {
+        Ok(configs::of_app(self.db(), app.app_id()).await?)
+    }
+
+    /// Also answers removed configs, which old runs still belong to.
+    pub async fn config(&self, _caller: &Caller, id: ConfigId) -> Result<configs::Model> {
+        configs::get(self.db(), id)
+            .await?
+            .ok_or_else(|| AppError::NotFound(format!("the config {id}")))
+    }
+
+    pub async fn create_config(
+        &self,
+        caller: &Caller,
+        slug: &str,
+        mut input: ConfigInput,
+    ) -> Result<configs::Model> {
+        caller.must_be(Role::Operator)?;
+        let app = self.app(caller, slug).await?;
+        if let (None, Some(kind)) = (&input.service, &input.strategy)
+            && strategy::find(kind).is_some()
+        {
+            input.service = Some(self.only_service(caller, &app, kind).await?);
+        }
+        let draft = self.checked(&app, ConfigSpec::default(), input).await?;
+        let (vault, app) = (self.0.vault.clone(), app.app_id());
+        let id = self
+            .log()
+            .write(caller.cause(), move |unit| {
+                Box::pin(async move {
+                    let spec = draft.seal(&vault, unit).await?;
+                    let config = ConfigId(unit.next_id(StreamKind::Config).await?);
+                    unit.execute::<Config>(config.0, ConfigCommand::Create { config, app, spec })
+                        .await?;
+                    Ok(config)
+                })
+            })
+            .await?;
+        self.config(caller, id).await
+    }
+
+    pub async fn change_config(
+        &self,
+        caller: &Caller,
+        id: ConfigId,
+        input: ConfigInput,
+    ) -> Result<configs::Model> {
+        caller.must_be(Role::Operator)?;
+        let present = self.present_config(caller, id).await?;
+        let app = self
+            .app_by_id(caller, crate::domain::ids::AppId(present.app_id))
+            .await?;
+        let draft = self.checked(&app, present.spec(), input).await?;
+        let vault = self.0.vault.clone();
+        self.log()
+            .write(caller.cause(), move |unit| {
+                Box::pin(async move {
+                    let spec = draft.seal(&vault, unit).await?;
+                    unit.execute::<Config>(id.0, ConfigCommand::Change { spec })
+                        .await
+                })
+            })
+            .await?;
+        self.config(caller, id).await
+    }
+
+    /// Runs and artifacts stay.
+    pub async fn remove_config(&self, caller: &Caller, id: ConfigId) -> Result<()> {
+        caller.must_be(Role::Operator)?;
+        self.present_config(caller, id).await?;
+        self.log()
+            .execute::<Config>(caller.cause(), id.0, ConfigCommand::Remove)
+            .await?;
+        Ok(())
+    }
+
+    /// Enabled configs with a schedule.
+    pub async fn scheduled_configs(&self) -> Result<Vec<configs::Model>> {
+        let all = configs::list(self.db()).await?;
+        let due = all
+            .into_iter()
+            .filter(|config| config.enabled && !config.schedule_cron.is_empty());
+        Ok(due.collect())
+    }
+
+    pub(super) async fn present_config(
+        &self,
+        caller: &Caller,
+        id: ConfigId,
+    ) -> Result<configs::Model> {
+        let config = self.config(caller, id).await?;
+        if config.removed_at.is_some() {
+            return Err(AppError::NotFound(format!("the config {id}")));
+        }
+        Ok(config)
+    }
+
+    /// Merges and checks: form first, then the strategy's and target's own rules, then the service.
+    async fn checked(
+        &self,
+        app: &apps::Model,
+        spec: ConfigSpec,
+        input: ConfigInput,
+    ) -> Result<Draft> {
+        let draft = Draft::merge(spec, input)?;
+        let mut errors = FieldErrors::default();
+        errors.merge(config::check(&draft.spec));
+        let mut credentials = self.secrets(&draft.spec.credentials).await?;
+        credentials.extend(draft.credentials.clone());
+        let options = Options {
+            plain: draft.spec.options.clone(),
+            credentials,
+            paths: draft.spec.paths.clone(),
+        };
+        let strategy = strategy::find(&draft.spec.strategy);
+        match strategy {
+            Some(strategy) => errors.merge(strategy.check(&options)),
+            None => errors.add("strategy", one_of(strategy::ALL.iter().map(|s| s.kind()))),
+        }
+        match target::kind(&draft.spec.target) {
+            Some(kind) => {
+                let mut secrets = self.secrets(&draft.spec.target_secrets).await?;
+                secrets.extend(draft.target_secrets.clone());
+                let plain = draft.spec.target_settings.clone();
+                errors.merge(kind.check(&Settings { plain, secrets }));
+            }
+            None => errors.add("target", one_of(target::ALL.iter().map(|t| t.name()))),
+        }
+        errors.into_result()?;
+        if let Some(strategy) = strategy {
+            self.look(app, &draft.spec, strategy, options).await?;
+        }
+        Ok(draft)
+    }
+
+    /// Asks the service itself: is it there, does it run, would a backup find what it needs?
+    async fn look(
+        &self,
+        app: &apps::Model,
+        spec: &ConfigSpec,
+        strategy: &'static dyn strategy::Strategy,
+        options: Options,
+    ) -> Result<()> {
+        let service = |failure| sites::as_field("service", failure);
+        let container = self
+            .container_of(app, &spec.service)
+            .await
+            .map_err(service)?;
+        sites::must_run(&container).map_err(service)?;
+        let site = strategy::Site {
+            engine: self.0.engine.clone(),
+            container,
+            options,
+            cancel: CancellationToken::new(),
+            stall: self.0.settings.stall,
+        };
+        match strategy.probe(&site).await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let field = match &error {
+                    StrategyError::Option { field, .. } => *field,
+                    _ => "service",
+                };
+                Err(sites::as_field(field, error.into()))
+            }
+        }
+    }
+}
+
+impl Draft {
+    fn merge(mut spec: ConfigSpec, input: ConfigInput) -> Result<Self> {
+        let mut errors = FieldErrors::default();
+        set(&mut spec.name, input.name);
+        set(&mut spec.service, input.service);
+        set(&mut spec.strategy, input.strategy);
+        set(&mut spec.options, input.options);
+        set(&mut spec.paths, input.paths);
+        set(&mut spec.schedule_cron, input.schedule_cron);
+        set(&mut spec.time_zone, input.time_zone);
+        set(&mut spec.enabled, input.enabled);
+        set(&mut spec.verify_upload, input.verify_upload);
+        if let Some(name) = input.compression {
+            match Compression::parse(&name) {
+                Some(compression) => spec.compression = compression,
+                None => errors.add(
+                    "compression",
+                    one_of(Compression::ALL.iter().map(|c| c.name())),
+                ),
+            }
+        }
+        merge_retention(
+            &mut spec.retention,
+            input.retention_mode.as_deref(),
+            input.retention_count,
+            input.retention_days,
+            &mut errors,
+        );
+        let same_target = input.target.as_ref().is_none_or(|t| *t == spec.target);
+        set(&mut spec.target, input.target);
+        if !same_target {
+            spec.target_settings.clear();
+            spec.target_secrets.clear();
+        }
+        let credentials = keep_masked(&mut spec.credentials, input.credentials);
+        let target_secrets = split_target(&mut spec, input.target_settings);
+        errors.into_result()?;
+        Ok(Self {
+            spec,
+            credentials,
+            target_secrets,
+        })
+    }
+
+    /// Puts new secrets into the vault and their references into the spec.
+    async fn seal(self, vault: &Vault, unit: &Unit) -> Result<ConfigSpec, LogError> {
+        let mut spec = self.spec;
+        let at = unit.now().timestamp_millis();
+        let failed = |error: super::vault::VaultError| {
+            LogError::Database(sea_orm::DbErr::Custom(error.to_string()))
+        };
+        for (key, secret) in &self.credentials {
+            let reference = vault.put(unit.tx(), secret, at).await.map_err(failed)?;
+            spec.credentials.insert(key.clone(), reference);
+        }
+        for (key, secret) in &self.target_secrets {
+            let reference = vault.put(unit.tx(), secret, at).await.map_err(failed)?;
+            spec.target_secrets.insert(key.clone(), reference);
+        }
+        Ok(spec)
+    }
+}
+
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+/// Drops references of secrets that were left out or emptied, keeps those sent back masked, and
+/// answers the new ones.
+fn keep_masked(
+    references: &mut BTreeMap<String, SecretRef>,
+    sent: Option<BTreeMap<String, Secret>>,
+) -> BTreeMap<String, Secret> {
+    let Some(sent) = sent else {
+        return BTreeMap::new();
+    };
+    let mut fresh = BTreeMap::new();
+    for (key, value) in sent {
+        match value.expose().as_str() {
+            MASK => {}
+            "" => {
+                references.remove(&key);
+            }
+            _ => {
+                references.remove(&key);
+                fresh.insert(key, value);
+            }
+        }
+    }
+    fresh
+}
+
+/// The target's kind says which of its fields are secrets; what it does not know stays plain, for
+/// its own check to refuse by name.
+fn split_target(
+    spec: &mut ConfigSpec,
+    sent: Option<BTreeMap<String, Secret>>,
+) -> BTreeMap<String, Secret> {
+    let Some(sent) = sent else {
+        return BTreeMap::new();
+    };
+    let fields = target::kind(&spec.target).map_or(&[][..], |kind| kind.fields());
+    let is_secret = |key: &str| fields.iter().any(|field| field.secret && field.name == key);
+    let (secrets, plain): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        sent.into_iter().partition(|(key, _)| is_secret(key));
+    spec.target_settings = plain
+        .into_iter()
+        .map(|(key, value)| (key, value.expose().clone()))
+        .collect();
+    keep_masked(&mut spec.target_secrets, Some(secrets))
+}
+
+fn merge_retention(
+    retention: &mut Retention,
+    mode: Option<&str>,
+    count: Option<u32>,
+    days: Option<u32>,
+    errors: &mut FieldErrors,
+) {
+    let (present_count, present_days) = match *retention {
+        Retention::Count { count } => (count, 30),
+        Retention::Time { days } => (7, days),
+    };
+    let present = match retention {
+        Retention::Count { .. } => "count",
+        Retention::Time { .. } => "time",
+    };
+    match mode.unwrap_or(present) {
+        "count" => {
+            *retention = Retention::Count {
+                count: count.unwrap_or(present_count),
+            }
+        }
+        "time" | "days" => {
+            *retention = Retention::Time {
+                days: days.unwrap_or(present_days),
+            }
+        }
+        _ => errors.add("retention_mode", one_of(["count", "time"])),
+    }
+}
+
+fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    format!("use one of: {}", names.join(", "))
+}

@@ -1,0 +1,157 @@
+//! The use cases: what web, API, jobs and command line may ask of Holdfast, one method each. All
+//! of them go through the log; none of them knows who asks beyond the `Caller` it is given.
+
+mod access;
+mod activity;
+mod apps;
+mod auth;
+mod backup;
+mod caller;
+mod configs;
+mod error;
+mod journal;
+mod restore;
+mod restores;
+mod runs;
+mod settle;
+mod sites;
+mod system;
+mod tokens;
+mod vault;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+pub use self::{
+    access::{NewSession, NewToken},
+    activity::{Export, Head},
+    apps::{Project, Service},
+    caller::Caller,
+    configs::{ConfigInput, MASK},
+    error::AppError,
+    restores::{Preview, RestoreInput},
+    runs::Download,
+    system::{Check, Verdict},
+    tokens::Token,
+    vault::{MasterKey, Vault, write_private},
+};
+use self::{auth::Throttle, sites::ServiceLocks};
+use crate::{
+    docker::Engine,
+    engine::progress::Hub,
+    log::Log,
+    target::{Place, Target},
+};
+
+pub type Result<T, E = AppError> = std::result::Result<T, E>;
+
+/// What the server was told at its start that use cases need.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the database, the keys and the local target lie.
+    pub data_dir: PathBuf,
+    /// A stream that moves no byte for this long has failed.
+    pub stall: Duration,
+    /// How long a restore's undo is kept.
+    pub keep_undo: Duration,
+    /// Pause before the first retry; doubled with each, up to `retry_max`, half of it random.
+    pub retry_base: Duration,
+    pub retry_max: Duration,
+}
+
+impl Settings {
+    pub fn new(data_dir: PathBuf) -> Self {
+        Self {
+            data_dir,
+            stall: Duration::from_secs(10 * 60),
+            keep_undo: Duration::from_secs(24 * 60 * 60),
+            retry_base: Duration::from_secs(10),
+            retry_max: Duration::from_secs(10 * 60),
+        }
+    }
+}
+
+/// Puts something around a target: a retry, a limit, a fault.
+pub type Decorator = Arc<dyn Fn(Arc<dyn Target>) -> Arc<dyn Target> + Send + Sync>;
+
+/// Handle to the whole application; cheap to clone.
+#[derive(Clone)]
+pub struct Holdfast(Arc<Inner>);
+
+struct Inner {
+    log: Log,
+    engine: Arc<dyn Engine>,
+    vault: Vault,
+    hub: Hub,
+    place: Place,
+    settings: Settings,
+    services: ServiceLocks,
+    throttle: Throttle,
+    jobs: Arc<sites::RunningJobs>,
+    /// Cancelled when the grace time of a shutdown is over: work is interrupted, not failed.
+    interrupt: CancellationToken,
+    /// Wraps every target that is opened: for what belongs to all of them.
+    decorate: Option<Decorator>,
+    /// Bearer of the command line on this host, new with each start; never stored in the database.
+    cli_token: crate::domain::secret::Secret,
+}
+
+impl Holdfast {
+    pub fn new(
+        log: Log,
+        engine: Arc<dyn Engine>,
+        vault: Vault,
+        settings: Settings,
+        decorate: Option<Decorator>,
+    ) -> Self {
+        let place = Place {
+            local_root: settings.data_dir.join("backups"),
+        };
+        Self(Arc::new(Inner {
+            log,
+            engine,
+            vault,
+            hub: Hub::new(),
+            place,
+            settings,
+            services: ServiceLocks::default(),
+            throttle: Throttle::default(),
+            jobs: Arc::default(),
+            interrupt: CancellationToken::new(),
+            decorate,
+            cli_token: auth::random_token("hfc"),
+        }))
+    }
+
+    pub fn log(&self) -> &Log {
+        &self.0.log
+    }
+
+    /// How far running jobs are.
+    pub fn progress(&self) -> &Hub {
+        &self.0.hub
+    }
+
+    pub fn engine(&self) -> &Arc<dyn Engine> {
+        &self.0.engine
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// What the command line on this host shows to the server.
+    pub fn cli_token(&self) -> &crate::domain::secret::Secret {
+        &self.0.cli_token
+    }
+
+    /// Ends the grace time of a shutdown: every running job is interrupted at its next chunk.
+    pub fn interrupt(&self) {
+        self.0.interrupt.cancel();
+    }
+
+    fn db(&self) -> &sea_orm::DatabaseConnection {
+        self.0.log.db()
+    }
+}

@@ -1,0 +1,164 @@
+//! Restores as people see them: preview, ask for one, cancel, undo. The work is in `restore`.
+
+use super::{AppError, Caller, Holdfast, Result};
+use crate::{
+    domain::{
+        access::Role,
+        aggregate::Refusal,
+        event::StreamKind,
+        ids::{AppId, RestoreId, RunId},
+        manifest::Manifest,
+        restore::{Restore, RestoreCommand},
+    },
+    readmodel::{apps, restores, runs},
+};
+
+#[derive(Debug, Clone, Default)]
+pub struct RestoreInput {
+    /// Another service of the same app; the one that was backed up when absent.
+    pub service: Option<String>,
+}
+
+/// What a person should see before they say yes.
+#[derive(Debug, Clone)]
+pub struct Preview {
+    pub run: runs::Model,
+    pub app: apps::Model,
+    pub service: String,
+    pub manifest: Manifest,
+    /// The destination as it is now, or why it cannot be restored into.
+    pub destination: Result<DestinationNow, String>,
+    /// How long the dump took, in milliseconds: a restore takes about twice as long.
+    pub dump_ms: Option<i64>,
+}
+
+#[derive(Debug, Clone)]
+pub struct DestinationNow {
+    pub container: String,
+    pub image: String,
+    pub server: String,
+    pub subject: String,
+    pub size: Option<u64>,
+}
+
+impl Holdfast {
+    pub async fn preview_restore(
+        &self,
+        caller: &Caller,
+        id: RunId,
+        service: Option<String>,
+    ) -> Result<Preview> {
+        let run = self.restorable(caller, id).await?;
+        let app = self.app_by_id(caller, AppId(run.app_id)).await?;
+        let manifest = self.read_manifest(&run).await?;
+        let service = service.unwrap_or_else(|| manifest.service.clone());
+        let destination = self.destination_now(&app, &run, &service).await;
+        Ok(Preview {
+            dump_ms: run.duration_ms(),
+            destination: destination.map_err(|failure| failure.message),
+            run,
+            app,
+            service,
+            manifest,
+        })
+    }
+
+    /// 409 while another restore of the same service is not over.
+    pub async fn request_restore(
+        &self,
+        caller: &Caller,
+        id: RunId,
+        input: RestoreInput,
+    ) -> Result<RestoreId> {
+        caller.must_be(Role::Operator)?;
+        let run = self.restorable(caller, id).await?;
+        let app = self.app_by_id(caller, AppId(run.app_id)).await?;
+        let pinned = run.pin().map(|pin| pin.spec.service).unwrap_or_default();
+        let service = input.service.unwrap_or(pinned);
+        crate::domain::text::container_name("service", &service)?;
+        let container = self
+            .container_of(&app, &service)
+            .await
+            .map_err(|failure| super::sites::as_field("service", failure))?;
+        super::sites::must_run(&container)
+            .map_err(|failure| super::sites::as_field("service", failure))?;
+        let app = app.app_id();
+        let restore = self
+            .log()
+            .write(caller.cause(), move |unit| {
+                Box::pin(async move {
+                    for other in restores::unfinished(unit.tx()).await? {
+                        if other.app_id == app.0 && other.service == service {
+                            return Err(Refusal::Conflict(format!(
+                                "restore {} of {service} is not over yet",
+                                other.id
+                            ))
+                            .into());
+                        }
+                    }
+                    let restore = RestoreId(unit.next_id(StreamKind::Restore).await?);
+                    let command = RestoreCommand::Request {
+                        restore,
+                        run: id,
+                        app,
+                        service,
+                    };
+                    unit.execute::<Restore>(restore.0, command).await?;
+                    Ok(restore)
+                })
+            })
+            .await?;
+        Ok(restore)
+    }
+
+    pub async fn restore(&self, _caller: &Caller, id: RestoreId) -> Result<restores::Model> {
+        restores::get(self.db(), id)
+            .await?
+            .ok_or_else(|| AppError::NotFound(format!("the restore {id}")))
+    }
+
+    pub async fn restores(
+        &self,
+        _caller: &Caller,
+        app: Option<AppId>,
+        limit: u64,
+    ) -> Result<Vec<restores::Model>> {
+        Ok(restores::list(self.db(), app, limit).await?)
+    }
+
+    pub async fn cancel_restore(&self, caller: &Caller, id: RestoreId) -> Result<()> {
+        caller.must_be(Role::Operator)?;
+        self.restore(caller, id).await?;
+        self.log()
+            .execute::<Restore>(caller.cause(), id.0, RestoreCommand::Cancel)
+            .await?;
+        self.0.jobs.stop(&job_name(id));
+        Ok(())
+    }
+
+    /// Puts back what the restore set aside.
+    pub async fn undo_restore(&self, caller: &Caller, id: RestoreId) -> Result<()> {
+        caller.must_be(Role::Operator)?;
+        self.restore(caller, id).await?;
+        self.log()
+            .execute::<Restore>(caller.cause(), id.0, RestoreCommand::Undo)
+            .await?;
+        Ok(())
+    }
+
+    async fn restorable(&self, caller: &Caller, id: RunId) -> Result<runs::Model> {
+        let run = self.run(caller, id).await?;
+        if run.status != "success" {
+            return Err(AppError::Conflict(format!(
+                "run {id} is no success but {}; only a successful run can be restored",
+                run.status
+            )));
+        }
+        Ok(run)
+    }
+}
+
+/// Name of a restore's job in the progress hub and among running jobs.
+pub fn job_name(id: RestoreId) -> String {
+    format!("restore-{id}")
+}

@@ -1,0 +1,205 @@
+//! Runs as people see them: ask for one, cancel, look, download. The work itself is in `backup`.
+
+use std::ops::Range;
+
+use super::{AppError, Caller, Holdfast, Result};
+use crate::{
+    domain::{
+        access::Role,
+        audit::AuditEvent,
+        event::{Scope, StreamKind},
+        failure::Failure,
+        ids::{AppId, ConfigId, RunId},
+        manifest::Manifest,
+        run::{Run, RunCommand, Trigger},
+    },
+    log::Recorded,
+    readmodel::{configs, runs},
+    target::{ByteStream, Key, layout},
+};
+
+/// A manifest is some kB; more than this is not one.
+const MANIFEST_MAX: usize = 16 << 20;
+
+/// An artifact on its way to somebody.
+pub struct Download {
+    /// File name without folders.
+    pub name: String,
+    /// Bytes of the whole artifact.
+    pub size: u64,
+    /// Of the stored bytes, lower hex.
+    pub sha256: String,
+    pub body: ByteStream,
+}
+
+impl Holdfast {
+    /// Asks for a run. While one of this config is not over, that one is answered instead: a double
+    /// click is one run.
+    pub async fn request_run(
+        &self,
+        caller: &Caller,
+        config: ConfigId,
+        trigger: Trigger,
+    ) -> Result<RunId> {
+        caller.must_be(Role::Operator)?;
+        self.present_config(caller, config).await?;
+        let run = self
+            .log()
+            .write(caller.cause(), move |unit| {
+                Box::pin(async move {
+                    if let Some(present) = runs::unfinished_of(unit.tx(), config).await? {
+                        return Ok(present.run_id());
+                    }
+                    let row = configs::get(unit.tx(), config).await?;
+                    let app = AppId(row.map_or(0, |row| row.app_id));
+                    let run = RunId(unit.next_id(StreamKind::Run).await?);
+                    let command = RunCommand::Request {
+                        run,
+                        app,
+                        config,
+                        trigger,
+                    };
+                    unit.execute::<Run>(run.0, command).await?;
+                    Ok(run)
+                })
+            })
+            .await?;
+        Ok(run)
+    }
+
+    /// Accepted at once; takes effect at the next chunk.
+    pub async fn cancel_run(&self, caller: &Caller, id: RunId) -> Result<()> {
+        caller.must_be(Role::Operator)?;
+        self.run(caller, id).await?;
+        self.log()
+            .execute::<Run>(caller.cause(), id.0, RunCommand::Cancel)
+            .await?;
+        self.0.jobs.stop(&job_name(id));
+        Ok(())
+    }
+
+    pub async fn run(&self, _caller: &Caller, id: RunId) -> Result<runs::Model> {
+        runs::get(self.db(), id)
+            .await?
+            .ok_or_else(|| AppError::NotFound(format!("the run {id}")))
+    }
+
+    pub async fn runs(&self, _caller: &Caller, filter: &runs::Filter) -> Result<Vec<runs::Model>> {
+        Ok(runs::list(self.db(), filter).await?)
+    }
+
+    /// The newest proven run of a config.
+    pub async fn newest_success(
+        &self,
+        _caller: &Caller,
+        config: ConfigId,
+    ) -> Result<Option<runs::Model>> {
+        Ok(runs::newest_success(self.db(), config).await?)
+    }
+
+    /// The newest run of a config, whatever became of it.
+    pub async fn newest_run(&self, config: ConfigId) -> Result<Option<runs::Model>> {
+        let filter = runs::Filter {
+            config: Some(config),
+            limit: 1,
+            ..runs::Filter::default()
+        };
+        Ok(runs::list(self.db(), &filter).await?.pop())
+    }
+
+    /// The events of one run or restore, oldest first.
+    pub async fn history(&self, stream: crate::log::StreamId) -> Result<Vec<Recorded>> {
+        let filter = crate::log::Filter {
+            stream: Some(stream),
+            limit: 10_000,
+            ..crate::log::Filter::default()
+        };
+        let mut events = self.log().list(&filter).await?;
+        events.reverse();
+        Ok(events)
+    }
+
+    /// The manifest as it lies in the target: proof that the artifact can still be found.
+    pub async fn manifest(&self, caller: &Caller, id: RunId) -> Result<Manifest> {
+        let run = self.run(caller, id).await?;
+        Ok(self.read_manifest(&run).await?)
+    }
+
+    /// All of it, or the bytes of `range` (end exclusive), which must lie within it.
+    pub async fn download(
+        &self,
+        caller: &Caller,
+        id: RunId,
+        range: Option<Range<u64>>,
+    ) -> Result<Download> {
+        caller.must_be(Role::Operator)?;
+        let run = self.run(caller, id).await?;
+        let (Some(pin), Some(artifact)) = (run.pin(), run.artifact()) else {
+            return Err(AppError::Conflict(format!(
+                "run {id} has no backup to download: it is {}",
+                run.status
+            )));
+        };
+        let key = Key::parse(&artifact.key).map_err(Failure::from)?;
+        let target = self.target(&pin.spec).await?;
+        let body = target.get(&key, range).await.map_err(Failure::from)?;
+        let scope = Scope::config(AppId(run.app_id), ConfigId(run.backup_config_id));
+        self.log()
+            .write(caller.cause(), move |unit| {
+                Box::pin(async move { unit.note(AuditEvent::Downloaded { run: id }, scope).await })
+            })
+            .await?;
+        Ok(Download {
+            name: key.name().to_owned(),
+            size: artifact.stored_bytes,
+            sha256: artifact.stored_sha256,
+            body,
+        })
+    }
+
+    /// The run's manifest, read back from its target and checked against what the log says.
+    pub(super) async fn read_manifest(&self, run: &runs::Model) -> Result<Manifest, Failure> {
+        let (Some(pin), Some(artifact)) = (run.pin(), run.artifact()) else {
+            return Err(Failure::permanent(
+                format!("run {} has no backup: it is {}", run.id, run.status),
+                "Choose a successful run.",
+            ));
+        };
+        let target = self.target(&pin.spec).await?;
+        let key = layout::manifest_key(&Key::parse(&artifact.key)?)?;
+        let body = target.get(&key, None).await?;
+        let bytes = collect(body).await.map_err(|error| {
+            Failure::temporary(format!("the manifest {key} cannot be read: {error}"), "")
+        })?;
+        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| {
+            Failure::permanent(
+                format!("the manifest {key} is damaged: {error}"),
+                "Choose another backup.",
+            )
+        })?;
+        if manifest.artifact != artifact {
+            return Err(Failure::permanent(
+                format!("the manifest {key} is not the one that this run wrote"),
+                "Somebody changed it; choose another backup.",
+            ));
+        }
+        Ok(manifest)
+    }
+}
+
+async fn collect(mut body: ByteStream) -> std::io::Result<Vec<u8>> {
+    use futures_util::StreamExt;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.next().await {
+        bytes.extend_from_slice(&chunk?);
+        if bytes.len() > MANIFEST_MAX {
+            return Err(std::io::Error::other("it is too long"));
+        }
+    }
+    Ok(bytes)
+}
+
+/// Name of a run's job in the progress hub and among running jobs.
+pub fn job_name(id: RunId) -> String {
+    format!("run-{id}")
+}

@@ -1,0 +1,230 @@
+//! Where work happens: which container a service is, which strategy and target a spec names, with
+//! their secrets from the vault; who holds a service right now; and the stop signal of each job.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
+use tokio_util::sync::CancellationToken;
+
+use super::{AppError, Holdfast, Result};
+use crate::{
+    docker::{Container, DockerError},
+    domain::{
+        config::{ConfigSpec, SecretRef},
+        failure::{Failure, FieldErrors},
+        secret::Secret,
+    },
+    readmodel::apps,
+    strategy::{self, Options, Site, Strategy},
+    target::{self, Settings, Target},
+};
+
+impl Holdfast {
+    /// The container of that service of the app, by the engine's compose labels; by the compose
+    /// name `<project>-<service>-1` when no container carries the labels.
+    pub(super) async fn container_of(
+        &self,
+        app: &apps::Model,
+        service: &str,
+    ) -> Result<Container, Failure> {
+        let containers = self.0.engine.containers().await?;
+        let mut found: Vec<&Container> = containers
+            .iter()
+            .filter(|c| c.project() == Some(&app.project) && !c.is_oneoff())
+            .filter(|c| c.service() == Some(service) || c.name == service)
+            .collect();
+        // A running one first: a scaled service may have stopped siblings.
+        found.sort_by_key(|c| (!c.running, c.name.clone()));
+        let fallback = format!("{}-{service}-1", app.project);
+        let id = match found.first() {
+            Some(container) => container.id.clone(),
+            None => containers
+                .iter()
+                .find(|c| c.name == fallback)
+                .map(|c| c.id.clone())
+                .ok_or_else(|| no_such_service(app, service, &containers))?,
+        };
+        Ok(self.0.engine.container(&id).await?)
+    }
+
+    /// A strategy's working place. Fails when a secret cannot be read.
+    pub(super) async fn site(
+        &self,
+        container: Container,
+        spec: &ConfigSpec,
+        cancel: CancellationToken,
+    ) -> Result<Site, Failure> {
+        Ok(Site {
+            engine: self.0.engine.clone(),
+            container,
+            options: self.options(spec).await?,
+            cancel,
+            stall: self.0.settings.stall,
+        })
+    }
+
+    pub(super) async fn options(&self, spec: &ConfigSpec) -> Result<Options, Failure> {
+        Ok(Options {
+            plain: spec.options.clone(),
+            credentials: self.secrets(&spec.credentials).await?,
+            paths: spec.paths.clone(),
+        })
+    }
+
+    pub(super) async fn target(&self, spec: &ConfigSpec) -> Result<Arc<dyn Target>, Failure> {
+        let settings = Settings {
+            plain: spec.target_settings.clone(),
+            secrets: self.secrets(&spec.target_secrets).await?,
+        };
+        let kind = target::kind(&spec.target).ok_or_else(|| unknown("target", &spec.target))?;
+        let target = kind.open(&self.0.place, &settings).map_err(|errors| {
+            let problems: Vec<String> = errors.0.into_values().collect();
+            Failure::permanent(
+                format!("the target cannot be used: {}", problems.join("; ")),
+                "Edit the config.",
+            )
+        })?;
+        Ok(match &self.0.decorate {
+            Some(decorate) => decorate(target),
+            None => target,
+        })
+    }
+
+    pub(super) async fn secrets(
+        &self,
+        references: &BTreeMap<String, SecretRef>,
+    ) -> Result<BTreeMap<String, Secret>, Failure> {
+        let mut secrets = BTreeMap::new();
+        for (key, reference) in references {
+            let secret = self.0.vault.get(self.db(), reference).await?;
+            secrets.insert(key.clone(), secret);
+        }
+        Ok(secrets)
+    }
+}
+
+fn no_such_service(app: &apps::Model, service: &str, containers: &[Container]) -> Failure {
+    let mut known: Vec<&str> = containers
+        .iter()
+        .filter(|c| c.project() == Some(&app.project) && !c.is_oneoff())
+        .filter_map(Container::service)
+        .collect();
+    known.sort_unstable();
+    known.dedup();
+    let hint = if known.is_empty() {
+        format!(
+            "The engine shows no container of the project {}; start the app first.",
+            app.project
+        )
+    } else {
+        format!("The project {} has: {}.", app.project, known.join(", "))
+    };
+    Failure::permanent(
+        format!("the app {} has no service {service}", app.slug),
+        hint,
+    )
+}
+
+pub(super) fn strategy_of(spec: &ConfigSpec) -> Result<&'static dyn Strategy, Failure> {
+    strategy::find(&spec.strategy).ok_or_else(|| unknown("strategy", &spec.strategy))
+}
+
+fn unknown(what: &str, name: &str) -> Failure {
+    Failure::permanent(
+        format!("this version of Holdfast knows no {what} {name}"),
+        "Edit the config, or use the version that made it.",
+    )
+}
+
+/// A failure to find or look at the source, told as a problem of the config's fields.
+pub(super) fn as_field(field: &str, failure: Failure) -> AppError {
+    let mut text = failure.message;
+    if !failure.hint.is_empty() {
+        text = format!("{text}. {}", failure.hint);
+    }
+    AppError::Invalid(FieldErrors::one(field, text))
+}
+
+pub(super) fn must_run(container: &Container) -> Result<(), Failure> {
+    if container.running {
+        Ok(())
+    } else {
+        Err(DockerError::NotRunning(container.name.clone()).into())
+    }
+}
+
+/// At most one backup or restore works on a container at a time; the others wait in line.
+#[derive(Default)]
+pub(super) struct ServiceLocks {
+    locks: Mutex<HashMap<String, Arc<AsyncMutex<()>>>>,
+}
+
+impl ServiceLocks {
+    /// Waits for the container's turn; the guard gives it back.
+    pub async fn lock(&self, container_id: &str) -> OwnedMutexGuard<()> {
+        let lock = {
+            let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+            locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+            locks.entry(container_id.to_owned()).or_default().clone()
+        };
+        lock.lock_owned().await
+    }
+}
+
+/// The stop signals of jobs at work in this process, by name: `run-12`.
+#[derive(Default)]
+pub(super) struct RunningJobs {
+    tokens: Mutex<HashMap<String, CancellationToken>>,
+}
+
+impl RunningJobs {
+    /// Marks the job as at work until the returned value is dropped; its token is cancelled with
+    /// `parent` too. `None` when it is at work already: the queue brought it twice.
+    pub fn begin(self: &Arc<Self>, name: &str, parent: &CancellationToken) -> Option<RunningJob> {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        if tokens.contains_key(name) {
+            return None;
+        }
+        let cancel = parent.child_token();
+        tokens.insert(name.to_owned(), cancel.clone());
+        Some(RunningJob {
+            name: name.to_owned(),
+            cancel,
+            jobs: self.clone(),
+        })
+    }
+
+    pub fn is_running(&self, name: &str) -> bool {
+        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.contains_key(name)
+    }
+
+    /// Takes effect at the job's next chunk.
+    pub fn stop(&self, name: &str) {
+        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(token) = tokens.get(name) {
+            token.cancel();
+        }
+    }
+}
+
+/// A job at work in this process.
+pub(super) struct RunningJob {
+    name: String,
+    pub cancel: CancellationToken,
+    jobs: Arc<RunningJobs>,
+}
+
+impl Drop for RunningJob {
+    fn drop(&mut self) {
+        let mut tokens = self
+            .jobs
+            .tokens
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        tokens.remove(&self.name);
+    }
+}

@@ -1,0 +1,199 @@
+//! Secrets at rest: XChaCha20-Poly1305 under a master key that lies outside the database, the
+//! reference bound in as associated data so that two rows cannot be swapped. Events and read models
+//! hold references only.
+
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use chacha20poly1305::{
+    KeyInit, XChaCha20Poly1305, XNonce,
+    aead::{Aead, Payload},
+};
+use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait};
+use sha2::{Digest, Sha256};
+
+use crate::domain::{config::SecretRef, secret::Secret};
+
+const NONCE: usize = 24;
+
+mod row {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "vault_secrets")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub reference: String,
+        /// Which master key sealed it, for rotation.
+        pub key_id: String,
+        /// Nonce and ciphertext.
+        pub sealed: Vec<u8>,
+        pub created_at: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+#[derive(Clone)]
+pub struct MasterKey(Secret<[u8; 32]>);
+
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    #[error("the master key {0} cannot be read or made: {1}")]
+    File(String, io::Error),
+    #[error("the master key must be 64 hexadecimal digits")]
+    Form,
+    #[error("{0} can be read by others; make it 0600 (chmod 600)")]
+    Exposed(String),
+}
+
+impl MasterKey {
+    pub fn from_hex(text: &str) -> Result<Self, KeyError> {
+        let mut key = [0; 32];
+        hex::decode_to_slice(text.trim(), &mut key).map_err(|_| KeyError::Form)?;
+        Ok(Self(Secret::new(key)))
+    }
+
+    /// Reads the key file, or makes a new one (0600) when there is none.
+    pub fn from_file(path: &Path) -> Result<Self, KeyError> {
+        let failed = |error| KeyError::File(path.display().to_string(), error);
+        match fs::metadata(path) {
+            Ok(meta) if meta.permissions().mode() & 0o077 != 0 => {
+                Err(KeyError::Exposed(path.display().to_string()))
+            }
+            Ok(_) => Self::from_hex(&fs::read_to_string(path).map_err(failed)?),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let key = super::auth::random_bytes::<32>();
+                write_private(path, hex::encode(key).as_bytes()).map_err(failed)?;
+                Ok(Self(Secret::new(key)))
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Tells keys apart without giving anything away.
+    fn id(&self) -> String {
+        let mut sha = Sha256::new();
+        sha.update(b"holdfast.master-key-id\0");
+        sha.update(self.0.expose());
+        hex::encode(&sha.finalize()[..8])
+    }
+}
+
+/// Writes a new file that only its owner can read, durably; never through an existing one.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    let _ = fs::remove_file(&beside);
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    if let Some(folder) = path.parent() {
+        fs::File::open(folder)?.sync_all()?;
+    }
+    Ok(())
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    #[error("the secret {0} is not in the vault")]
+    Missing(String),
+    #[error("the secret {0} was sealed with another master key, or was changed")]
+    Unreadable(String),
+    #[error("the vault's table failed: {0}")]
+    Database(#[from] DbErr),
+}
+
+#[derive(Clone)]
+pub struct Vault {
+    key: MasterKey,
+}
+
+impl Vault {
+    pub fn new(key: MasterKey) -> Self {
+        Self { key }
+    }
+
+    /// Seals a new secret inside the caller's transaction; `at` in Unix milliseconds.
+    pub async fn put(
+        &self,
+        tx: &impl ConnectionTrait,
+        secret: &Secret,
+        at: i64,
+    ) -> Result<SecretRef, VaultError> {
+        let reference = format!("vault:{}", hex::encode(super::auth::random_bytes::<16>()));
+        let nonce = super::auth::random_bytes::<NONCE>();
+        let mut sealed = nonce.to_vec();
+        let payload = Payload {
+            msg: secret.expose().as_bytes(),
+            aad: reference.as_bytes(),
+        };
+        let ciphertext = self
+            .cipher()
+            .encrypt(&XNonce::from(nonce), payload)
+            .map_err(|_| VaultError::Unreadable(reference.clone()))?;
+        sealed.extend(ciphertext);
+        row::Entity::insert(row::ActiveModel {
+            reference: Set(reference.clone()),
+            key_id: Set(self.key.id()),
+            sealed: Set(sealed),
+            created_at: Set(at),
+        })
+        .exec_without_returning(tx)
+        .await?;
+        Ok(SecretRef(reference))
+    }
+
+    pub async fn get(
+        &self,
+        db: &impl ConnectionTrait,
+        reference: &SecretRef,
+    ) -> Result<Secret, VaultError> {
+        let name = &reference.0;
+        let row = row::Entity::find_by_id(name).one(db).await?;
+        let row = row.ok_or_else(|| VaultError::Missing(name.clone()))?;
+        let unreadable = || VaultError::Unreadable(name.clone());
+        let (nonce, ciphertext) = row.sealed.split_at_checked(NONCE).ok_or_else(unreadable)?;
+        let nonce = <[u8; NONCE]>::try_from(nonce).map_err(|_| unreadable())?;
+        let payload = Payload {
+            msg: ciphertext,
+            aad: name.as_bytes(),
+        };
+        let plain = self
+            .cipher()
+            .decrypt(&XNonce::from(nonce), payload)
+            .map_err(|_| unreadable())?;
+        let plain = String::from_utf8(plain).map_err(|_| unreadable())?;
+        Ok(Secret::new(plain))
+    }
+
+    fn cipher(&self) -> XChaCha20Poly1305 {
+        XChaCha20Poly1305::new(&(*self.key.0.expose()).into())
+    }
+}
+
+impl From<VaultError> for super::AppError {
+    fn from(error: VaultError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+impl From<VaultError> for crate::domain::failure::Failure {
+    fn from(error: VaultError) -> Self {
+        Self::permanent(
+            error.to_string(),
+            "Enter the secret again in the config, or bring back the master key it was stored under.",
+        )
+    }
+}

@@ -1,0 +1,83 @@
+//! The only place that names concrete adapters and puts them together.
+
+use std::{
+    fs::{self, DirBuilder, File, TryLockError},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Context;
+use chrono::Utc;
+
+use crate::{
+    app::{Decorator, Holdfast, Vault},
+    config::Config,
+    docker::{DockerEngine, Engine},
+    log::{self, Log},
+    readmodel,
+};
+
+/// An opened data folder. One process at a time: the lock goes with this value.
+pub struct Opened {
+    pub holdfast: Holdfast,
+    _lock: DataLock,
+}
+
+/// Opens the data folder with the real engine.
+pub async fn open(config: &Config) -> anyhow::Result<Opened> {
+    let engine = DockerEngine::connect(config.docker_host.as_deref())?;
+    open_with(config, Arc::new(engine), None).await
+}
+
+/// Opens the data folder; makes it when it is not there.
+pub async fn open_with(
+    config: &Config,
+    engine: Arc<dyn Engine>,
+    decorate: Option<Decorator>,
+) -> anyhow::Result<Opened> {
+    let lock = DataLock::take(&config.data_dir)?;
+    let vault = Vault::new(config.master_key()?);
+    let db = log::open_sqlite(&config.data_dir.join("holdfast.db"))
+        .await
+        .with_context(|| format!("cannot open the database in {}", config.data_dir.display()))?;
+    let log = Log::open(db, readmodel::all(), Arc::new(Utc::now)).await?;
+    Ok(Opened {
+        holdfast: Holdfast::new(log, engine, vault, config.settings.clone(), decorate),
+        _lock: lock,
+    })
+}
+
+/// Another process has the data folder.
+#[derive(Debug, thiserror::Error)]
+#[error("another Holdfast works in {}; stop it first, or talk to it instead", .0.display())]
+pub struct Busy(PathBuf);
+
+/// Keeps a second process out of the data folder; the kernel lets go of it however we end.
+struct DataLock(#[allow(dead_code)] File);
+
+impl DataLock {
+    fn take(data_dir: &Path) -> anyhow::Result<Self> {
+        make_private(data_dir)
+            .with_context(|| format!("cannot make the data folder {}", data_dir.display()))?;
+        let path = data_dir.join("lock");
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .with_context(|| format!("cannot open {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(Busy(data_dir.to_owned()).into()),
+            Err(TryLockError::Error(error)) => Err(error).context("cannot lock the data folder"),
+        }
+    }
+}
+
+fn make_private(folder: &Path) -> std::io::Result<()> {
+    if fs::metadata(folder).is_ok_and(|meta| meta.is_dir()) {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}

@@ -1,0 +1,66 @@
+//! `app`: compose projects that are looked after.
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::{
+    client::segment,
+    connect::Connection,
+    output::{self, Column, Format},
+};
+
+#[derive(Debug, Subcommand)]
+pub enum AppCommand {
+    /// Register an app
+    Add {
+        /// Part of addresses and folder names: lower-case letters, digits and dashes
+        slug: String,
+        /// Name of the compose project [default: the slug]
+        #[arg(long)]
+        project: Option<String>,
+        /// For people [default: the slug]
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// List apps
+    List,
+    /// List the compose projects that the engine shows
+    Discover,
+    /// Remove an app and its configs; runs and artifacts stay
+    Remove { slug: String },
+}
+
+const COLUMNS: [Column; 4] = [
+    ("ID", "/id"),
+    ("SLUG", "/slug"),
+    ("NAME", "/name"),
+    ("PROJECT", "/project"),
+];
+const PROJECTS: [Column; 3] = [
+    ("PROJECT", "/project"),
+    ("APP", "/app_slug"),
+    ("FIRST SERVICE", "/services/0/name"),
+];
+
+pub async fn run(command: AppCommand, to: &Connection, format: Format) -> anyhow::Result<()> {
+    match command {
+        AppCommand::Add {
+            slug,
+            project,
+            name,
+        } => {
+            let body = json!({ "slug": slug, "project": project, "name": name });
+            let app = to.client.post("/api/apps", body).await?;
+            output::one(format, &app, &COLUMNS)
+        }
+        AppCommand::List => output::list(format, &to.client.get("/api/apps").await?, &COLUMNS),
+        AppCommand::Discover => {
+            let projects = to.client.post("/api/apps/discover", json!({})).await?;
+            output::list(format, &projects, &PROJECTS)
+        }
+        AppCommand::Remove { slug } => {
+            let path = format!("/api/apps/{}", segment(&slug)?);
+            to.client.delete(&path).await.map(drop)
+        }
+    }
+}

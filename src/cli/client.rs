@@ -1,0 +1,130 @@
+//! Speaks to a server's API. Values stay JSON: what a command prints is what the API answered.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use super::errors::{Unreachable, Usage};
+
+pub struct Client {
+    http: reqwest::Client,
+    url: String,
+    token: String,
+}
+
+impl Client {
+    pub fn new(url: &str, token: String) -> anyhow::Result<Self> {
+        Ok(Self {
+            http: reqwest::Client::builder()
+                .user_agent(concat!("holdfast/", env!("CARGO_PKG_VERSION")))
+                .connect_timeout(Duration::from_secs(10))
+                .redirect(reqwest::redirect::Policy::none())
+                .build()?,
+            url: url.trim_end_matches('/').to_owned(),
+            token,
+        })
+    }
+
+    pub async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.call(Method::GET, path, None).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> anyhow::Result<Value> {
+        self.call(Method::POST, path, Some(body)).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> anyhow::Result<Value> {
+        self.call(Method::PUT, path, Some(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> anyhow::Result<Value> {
+        self.call(Method::DELETE, path, None).await
+    }
+
+    /// An answer of any length.
+    pub async fn stream(&self, path: &str) -> anyhow::Result<reqwest::Response> {
+        let answer = self.send(Method::GET, path, None).await?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        Err(refusal(status, &answer.text().await.unwrap_or_default()))
+    }
+
+    /// True when a server answers there, and lets this token in.
+    pub async fn answers(&self) -> bool {
+        self.get("/api/me").await.is_ok()
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+        let answer = self.send(method, path, body).await?;
+        let status = answer.status();
+        let text = answer
+            .text()
+            .await
+            .context("the server's answer broke off")?;
+        if status.is_success() {
+            return Ok(serde_json::from_str(&text).unwrap_or(Value::Null));
+        }
+        Err(refusal(status, &text))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<reqwest::Response> {
+        let mut request = self
+            .http
+            .request(method, format!("{}{path}", self.url))
+            .bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        request.send().await.map_err(|error| {
+            if error.is_builder() {
+                Usage(format!("{} is no address of a server", self.url)).into()
+            } else {
+                Unreachable(format!(
+                    "no Holdfast answers at {}: {}",
+                    self.url,
+                    cause(&error)
+                ))
+                .into()
+            }
+        })
+    }
+}
+
+/// The API's own words, which say what to do.
+fn refusal(status: StatusCode, text: &str) -> anyhow::Error {
+    let body: Value = serde_json::from_str(text).unwrap_or_default();
+    match body["message"].as_str() {
+        Some(message) => match body["id"].as_str() {
+            Some(id) => anyhow::anyhow!("{message} ({id})"),
+            None => anyhow::anyhow!("{message}"),
+        },
+        None => anyhow::anyhow!("the server answered {status}"),
+    }
+}
+
+/// The innermost cause says what happened: "Connection refused".
+fn cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+/// Part of a path. Names come from the command line, so they are kept from being more than that.
+pub fn segment(text: &str) -> anyhow::Result<&str> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+    if text.is_empty() || text == "." || text == ".." || !text.bytes().all(plain) {
+        bail!(Usage(format!("{text:?} is no name of an app or a number")));
+    }
+    Ok(text)
+}

@@ -1,0 +1,150 @@
+//! What the process was told: flags, environment and defaults, checked once, so that nothing below
+//! reads the environment.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum};
+
+use crate::{
+    app::{MasterKey, Settings},
+    domain::secret::Secret,
+};
+
+/// Shared by every command that opens the data folder.
+#[derive(Debug, Clone, Args)]
+pub struct DataArgs {
+    /// Folder of the database, the keys and the local target
+    #[arg(
+        long,
+        global = true,
+        env = "HOLDFAST_DATA_DIR",
+        default_value = "/var/lib/holdfast",
+        help_heading = "Everywhere"
+    )]
+    pub data_dir: PathBuf,
+}
+
+/// How the server runs.
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    /// Address to listen on; loopback until the set-up is done
+    #[arg(long, env = "HOLDFAST_LISTEN", default_value = "127.0.0.1:7700")]
+    pub listen: SocketAddr,
+
+    /// People reach the server by https, at a proxy in front of it
+    #[arg(long, env = "HOLDFAST_HTTPS")]
+    pub https: bool,
+
+    /// How the log is written
+    #[arg(
+        long,
+        env = "HOLDFAST_LOG_FORMAT",
+        default_value = "human",
+        value_name = "FORMAT"
+    )]
+    pub log_format: LogFormat,
+
+    #[command(flatten)]
+    pub engine: EngineArgs,
+
+    /// After SIGTERM, how long running backups may go on before they are interrupted (seconds)
+    #[arg(
+        long,
+        env = "HOLDFAST_GRACE",
+        default_value_t = 30,
+        value_name = "SECONDS"
+    )]
+    pub grace: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for a terminal
+    Human,
+    /// One JSON object a line
+    Json,
+}
+
+/// What work needs to know, in the server and in a command that works without one.
+#[derive(Debug, Clone, Args)]
+pub struct EngineArgs {
+    /// Container engine, as in `unix:///var/run/docker.sock`; found by itself when not given
+    #[arg(long, env = "DOCKER_HOST", value_name = "URL")]
+    pub docker_host: Option<String>,
+
+    /// A dump that moves no byte for this long has failed (seconds)
+    #[arg(
+        long,
+        env = "HOLDFAST_STALL",
+        default_value_t = 600,
+        value_name = "SECONDS"
+    )]
+    pub stall: u64,
+
+    /// How long the undo of a restore is kept (seconds)
+    #[arg(
+        long,
+        env = "HOLDFAST_KEEP_UNDO",
+        default_value_t = 86_400,
+        value_name = "SECONDS"
+    )]
+    pub keep_undo: u64,
+
+    /// Pause before the first retry of a backup; it doubles with each (seconds)
+    #[arg(
+        long,
+        env = "HOLDFAST_RETRY",
+        default_value_t = 10,
+        value_name = "SECONDS"
+    )]
+    pub retry: u64,
+
+    /// Master key of the vault as 64 hexadecimal digits; else the file `master.key` in the data folder
+    #[arg(
+        long,
+        env = "HOLDFAST_MASTER_KEY",
+        hide_env_values = true,
+        value_name = "HEX"
+    )]
+    pub master_key: Option<String>,
+
+    /// File that holds the master key
+    #[arg(long, env = "HOLDFAST_MASTER_KEY_FILE", value_name = "PATH")]
+    pub master_key_file: Option<PathBuf>,
+}
+
+/// All of it, ready for use.
+#[derive(Clone)]
+pub struct Config {
+    pub data_dir: PathBuf,
+    pub docker_host: Option<String>,
+    pub settings: Settings,
+    master_key: Option<Secret>,
+    master_key_file: PathBuf,
+}
+
+impl Config {
+    pub fn new(data: &DataArgs, engine: &EngineArgs) -> anyhow::Result<Self> {
+        let data_dir = std::path::absolute(&data.data_dir)?;
+        let mut settings = Settings::new(data_dir.clone());
+        settings.stall = Duration::from_secs(engine.stall.max(1));
+        settings.keep_undo = Duration::from_secs(engine.keep_undo);
+        settings.retry_base = Duration::from_secs(engine.retry.max(1));
+        let own_file = data_dir.join("master.key");
+        Ok(Self {
+            settings,
+            docker_host: engine.docker_host.clone(),
+            master_key: engine.master_key.clone().map(Secret::new),
+            master_key_file: engine.master_key_file.clone().unwrap_or(own_file),
+            data_dir,
+        })
+    }
+
+    /// From flag, environment or file; the data folder's own file is made when it is missing.
+    pub fn master_key(&self) -> anyhow::Result<MasterKey> {
+        Ok(match &self.master_key {
+            Some(hex) => MasterKey::from_hex(hex.expose())?,
+            None => MasterKey::from_file(&self.master_key_file)?,
+        })
+    }
+}

@@ -1,0 +1,23 @@
+//! What is worth a line in the audit log without being the state of anything: logins, refusals,
+//! downloads. One stream, no decisions.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::{RunId, UserId};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "name", content = "data")]
+pub enum AuditEvent {
+    #[serde(rename = "audit.logged_in")]
+    LoggedIn { user: UserId },
+    #[serde(rename = "audit.login_refused")]
+    LoginRefused { name: String },
+    #[serde(rename = "audit.logged_out")]
+    LoggedOut { user: UserId },
+    #[serde(rename = "audit.downloaded")]
+    Downloaded { run: RunId },
+    #[serde(rename = "audit.exported")]
+    Exported {},
+    #[serde(rename = "audit.read_models_rebuilt")]
+    Rebuilt { events: u64 },
+}

@@ -1,0 +1,250 @@
+//! A backup config: what is backed up, where to, when, and how long it is kept.
+//!
+//! The events hold the whole spec at each revision, never a secret: only `SecretRef`s, whose
+//! values lie in the vault.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    aggregate::{Aggregate, Refusal},
+    event::{Scope, StreamKind},
+    failure::FieldErrors,
+    ids::{AppId, ConfigId},
+    manifest::Compression,
+    schedule::{self, Schedule},
+    text,
+};
+
+/// Names a value in the vault. Not the value.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SecretRef(pub String);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigSpec {
+    /// For people; empty means "the strategy's label".
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// Service of the app, as in its compose file.
+    pub service: String,
+    pub strategy: String,
+    /// The strategy's plain options: `database`, `user`, …
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
+    /// The strategy's credentials: `password`, …
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub credentials: BTreeMap<String, SecretRef>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<String>,
+    pub target: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub target_settings: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub target_secrets: BTreeMap<String, SecretRef>,
+    /// Five POSIX fields or an `@` word; empty means manual only.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub schedule_cron: String,
+    /// IANA name the schedule is evaluated in.
+    #[serde(default = "utc")]
+    pub time_zone: String,
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    #[serde(default)]
+    pub compression: Compression,
+    #[serde(default)]
+    pub retention: Retention,
+    /// Read the stored artifact back, decompress and validate it before the run counts.
+    #[serde(default = "yes")]
+    pub verify_upload: bool,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Default for ConfigSpec {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            service: String::new(),
+            strategy: String::new(),
+            options: BTreeMap::new(),
+            credentials: BTreeMap::new(),
+            paths: Vec::new(),
+            target: "local".to_owned(),
+            target_settings: BTreeMap::new(),
+            target_secrets: BTreeMap::new(),
+            schedule_cron: String::new(),
+            time_zone: utc(),
+            enabled: true,
+            compression: Compression::Gzip,
+            retention: Retention::default(),
+            verify_upload: true,
+        }
+    }
+}
+
+/// How long artifacts of successful runs are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "snake_case")]
+pub enum Retention {
+    /// The newest `count`.
+    Count { count: u32 },
+    /// Those younger than `days`.
+    Time { days: u32 },
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self::Count { count: 7 }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigCommand {
+    Create {
+        config: ConfigId,
+        app: AppId,
+        spec: ConfigSpec,
+    },
+    Change {
+        spec: ConfigSpec,
+    },
+    Remove,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "name", content = "data")]
+pub enum ConfigEvent {
+    #[serde(rename = "config.created")]
+    Created {
+        config: ConfigId,
+        app: AppId,
+        spec: ConfigSpec,
+    },
+    #[serde(rename = "config.changed")]
+    Changed { revision: u32, spec: ConfigSpec },
+    #[serde(rename = "config.removed")]
+    Removed {},
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Config {
+    pub id: ConfigId,
+    pub app: AppId,
+    /// 1 for the first spec, one more with each change.
+    pub revision: u32,
+    pub spec: ConfigSpec,
+    exists: bool,
+}
+
+impl Aggregate for Config {
+    type Command = ConfigCommand;
+    type Event = ConfigEvent;
+    const KIND: StreamKind = StreamKind::Config;
+
+    fn decide(&self, command: ConfigCommand) -> Result<Vec<ConfigEvent>, Refusal> {
+        match command {
+            ConfigCommand::Create { config, app, spec } => {
+                if self.exists {
+                    return Err(Refusal::Conflict(format!("config {} exists", self.id)));
+                }
+                check(&spec).map_err(Refusal::Invalid)?;
+                Ok(vec![ConfigEvent::Created { config, app, spec }])
+            }
+            ConfigCommand::Change { spec } => {
+                if !self.exists {
+                    return Err(Refusal::NotFound("the config".into()));
+                }
+                check(&spec).map_err(Refusal::Invalid)?;
+                Ok(if spec == self.spec {
+                    vec![]
+                } else {
+                    vec![ConfigEvent::Changed {
+                        revision: self.revision + 1,
+                        spec,
+                    }]
+                })
+            }
+            ConfigCommand::Remove => Ok(if self.exists {
+                vec![ConfigEvent::Removed {}]
+            } else {
+                vec![]
+            }),
+        }
+    }
+
+    fn evolve(&mut self, event: &ConfigEvent) {
+        match event {
+            ConfigEvent::Created { config, app, spec } => {
+                *self = Self {
+                    id: *config,
+                    app: *app,
+                    revision: 1,
+                    spec: spec.clone(),
+                    exists: true,
+                };
+            }
+            ConfigEvent::Changed { revision, spec } => {
+                self.revision = *revision;
+                self.spec.clone_from(spec);
+            }
+            ConfigEvent::Removed {} => self.exists = false,
+        }
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::config(self.app, self.id)
+    }
+}
+
+impl Config {
+    pub fn exists(&self) -> bool {
+        self.exists
+    }
+}
+
+/// What holds for every spec, whatever its strategy and target. All problems at once.
+pub fn check(spec: &ConfigSpec) -> Result<(), FieldErrors> {
+    let mut errors = FieldErrors::default();
+    if !spec.name.is_empty() {
+        errors.merge(text::label("name", &spec.name));
+    }
+    errors.merge(text::container_name("service", &spec.service));
+    for (key, value) in &spec.options {
+        errors.merge(text::setting(&format!("options.{key}"), value));
+    }
+    for path in &spec.paths {
+        errors.merge(text::absolute_path("paths", path));
+    }
+    for (key, value) in &spec.target_settings {
+        errors.merge(text::setting(&format!("target_config_json.{key}"), value));
+    }
+    if !spec.schedule_cron.is_empty()
+        && let Err(problem) = Schedule::parse(&spec.schedule_cron)
+    {
+        errors.add("schedule_cron", problem.to_string());
+    }
+    if schedule::zone(&spec.time_zone).is_none() {
+        errors.add(
+            "time_zone",
+            "use an IANA name such as Europe/Berlin, or UTC",
+        );
+    }
+    match spec.retention {
+        Retention::Count { count } if !(1..=100_000).contains(&count) => {
+            errors.add("retention_count", "keep between 1 and 100,000 backups");
+        }
+        Retention::Time { days } if !(1..=36_500).contains(&days) => {
+            errors.add("retention_days", "keep backups between 1 and 36,500 days");
+        }
+        Retention::Count { .. } | Retention::Time { .. } => {}
+    }
+    errors.into_result()
+}

@@ -1,0 +1,14 @@
+//! What a form asks for: a strategy and a target describe their own inputs, so that no page has to
+//! know one by its name.
+
+/// One input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// Stable: the key it is stored and sent under.
+    pub name: &'static str,
+    pub label: &'static str,
+    pub help: &'static str,
+    pub required: bool,
+    /// Kept in the vault, write-only.
+    pub secret: bool,
+}

@@ -1,0 +1,17 @@
+//! The rules, pure: no async, clock, randomness or I/O, and no crate that does any of it.
+
+pub mod access;
+pub mod aggregate;
+pub mod app;
+pub mod audit;
+pub mod config;
+pub mod event;
+pub mod failure;
+pub mod form;
+pub mod ids;
+pub mod manifest;
+pub mod restore;
+pub mod run;
+pub mod schedule;
+pub mod secret;
+pub mod text;

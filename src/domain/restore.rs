@@ -1,0 +1,517 @@
+//! A restore: bring a service back to what a run stored, without ever making it worse.
+//!
+//! ```text
+//! queued ─► running ─► success ─► undoing ─► undone
+//!             │ ├─► failed            (the source is as it was)
+//!             │ ├─► needs_attention   (a safety copy is named)
+//!             │ └─► cancelled
+//!             └─► settling ─► failed | success   (after a crash: look what was left)
+//! ```
+//!
+//! It never retries by itself: after a crash it is settled to "as before" or "restored". Each step
+//! that leaves a trace is recorded before it is done, so settling knows where to look.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    aggregate::{Aggregate, Refusal},
+    event::{Scope, StreamKind},
+    failure::Failure,
+    ids::{AppId, RestoreId, RunId},
+    manifest::Fingerprint,
+};
+
+/// Where to: a service of the app, resolved to a container when the restore starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Destination {
+    pub service: String,
+    pub container: String,
+    pub container_id: String,
+}
+
+/// A recorded step. `data` is what the strategy needs to find its traces again; no secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// Stable name: stored data. `stage`, `load`, `check`, `close`, `swap`.
+    pub name: String,
+    /// In words, for the page: `Loading into hf_stage_12`.
+    pub title: String,
+    /// From this step on the destination may have been changed.
+    pub touches: bool,
+    pub data: Value,
+}
+
+/// What was set aside and can be put back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// In words: `database shop as it was, now hf_undo_12`.
+    pub title: String,
+    /// In bytes, when the engine tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    pub data: Value,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RestoreCommand {
+    Request {
+        restore: RestoreId,
+        run: RunId,
+        app: AppId,
+        service: String,
+    },
+    Start {
+        attempt: u32,
+        destination: Destination,
+    },
+    Step {
+        attempt: u32,
+        step: Step,
+    },
+    Succeed {
+        attempt: u32,
+        fingerprint: Fingerprint,
+        kept: Option<Kept>,
+        keep_until: DateTime<Utc>,
+        warnings: Vec<String>,
+    },
+    Fail {
+        attempt: u32,
+        failure: Failure,
+        needs_attention: bool,
+    },
+    /// The worker is gone: somebody has to look what it left.
+    Interrupt {
+        attempt: u32,
+        why: String,
+    },
+    /// What settling found: the service is as before.
+    SettleAsBefore {
+        attempt: u32,
+    },
+    Cancel,
+    ConfirmCancelled {
+        attempt: u32,
+    },
+    Undo,
+    StartUndo {
+        attempt: u32,
+    },
+    FinishUndo {
+        attempt: u32,
+        kept: Option<Kept>,
+        keep_until: DateTime<Utc>,
+    },
+    FailUndo {
+        attempt: u32,
+        failure: Failure,
+    },
+    /// What was kept has been removed.
+    Forget,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "name", content = "data")]
+pub enum RestoreEvent {
+    #[serde(rename = "restore.requested")]
+    Requested {
+        restore: RestoreId,
+        run: RunId,
+        app: AppId,
+        service: String,
+    },
+    #[serde(rename = "restore.started")]
+    Started {
+        attempt: u32,
+        destination: Destination,
+    },
+    #[serde(rename = "restore.step_begun")]
+    StepBegun { attempt: u32, step: Step },
+    #[serde(rename = "restore.succeeded")]
+    Succeeded {
+        attempt: u32,
+        fingerprint: Fingerprint,
+        kept: Option<Kept>,
+        keep_until: DateTime<Utc>,
+        warnings: Vec<String>,
+    },
+    #[serde(rename = "restore.failed")]
+    Failed { attempt: u32, failure: Failure },
+    #[serde(rename = "restore.attention_needed")]
+    AttentionNeeded { attempt: u32, failure: Failure },
+    #[serde(rename = "restore.interrupted")]
+    Interrupted { attempt: u32, why: String },
+    #[serde(rename = "restore.cancel_requested")]
+    CancelRequested {},
+    #[serde(rename = "restore.cancelled")]
+    Cancelled {},
+    #[serde(rename = "restore.undo_requested")]
+    UndoRequested { attempt: u32 },
+    #[serde(rename = "restore.undo_started")]
+    UndoStarted { attempt: u32 },
+    #[serde(rename = "restore.undone")]
+    Undone {
+        attempt: u32,
+        kept: Option<Kept>,
+        keep_until: DateTime<Utc>,
+    },
+    #[serde(rename = "restore.undo_failed")]
+    UndoFailed { attempt: u32, failure: Failure },
+    #[serde(rename = "restore.kept_removed")]
+    KeptRemoved {},
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RestoreStatus {
+    #[default]
+    Absent,
+    Queued,
+    Running,
+    /// Its worker died; what it left is being looked at.
+    Settling,
+    Success,
+    Failed,
+    NeedsAttention,
+    Cancelled,
+    Undoing,
+    Undone,
+}
+
+impl RestoreStatus {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Absent | Self::Queued => "queued",
+            Self::Running | Self::Settling => "running",
+            Self::Success => "success",
+            Self::Failed => "failed",
+            Self::NeedsAttention => "needs_attention",
+            Self::Cancelled => "cancelled",
+            Self::Undoing => "undoing",
+            Self::Undone => "undone",
+        }
+    }
+
+    pub fn is_over(self) -> bool {
+        !matches!(
+            self,
+            Self::Absent | Self::Queued | Self::Running | Self::Settling | Self::Undoing
+        )
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Restore {
+    pub id: RestoreId,
+    pub run: RunId,
+    pub app: AppId,
+    pub service: String,
+    pub status: RestoreStatus,
+    /// Raised by the start, each settling and each undo: the fence.
+    pub attempt: u32,
+    pub destination: Option<Destination>,
+    pub steps: Vec<Step>,
+    pub kept: Option<Kept>,
+    pub keep_until: Option<DateTime<Utc>>,
+    pub cancel_requested: bool,
+    undo_running: bool,
+}
+
+impl Aggregate for Restore {
+    type Command = RestoreCommand;
+    type Event = RestoreEvent;
+    const KIND: StreamKind = StreamKind::Restore;
+
+    fn decide(&self, command: RestoreCommand) -> Result<Vec<RestoreEvent>, Refusal> {
+        use RestoreCommand as C;
+        use RestoreEvent as E;
+        use RestoreStatus as S;
+        match command {
+            C::Request {
+                restore,
+                run,
+                app,
+                service,
+            } => match self.status {
+                S::Absent => Ok(vec![E::Requested {
+                    restore,
+                    run,
+                    app,
+                    service,
+                }]),
+                _ => Err(Refusal::Conflict(format!("restore {} exists", self.id))),
+            },
+            C::Start {
+                attempt,
+                destination,
+            } => {
+                if self.status != S::Queued || attempt != self.attempt + 1 {
+                    return Err(self.stale(attempt));
+                }
+                Ok(vec![E::Started {
+                    attempt,
+                    destination,
+                }])
+            }
+            C::Step { attempt, step } => {
+                self.must_work(attempt)?;
+                Ok(vec![E::StepBegun { attempt, step }])
+            }
+            C::Succeed {
+                attempt,
+                fingerprint,
+                kept,
+                keep_until,
+                warnings,
+            } => {
+                self.must_restore(attempt)?;
+                Ok(vec![E::Succeeded {
+                    attempt,
+                    fingerprint,
+                    kept,
+                    keep_until,
+                    warnings,
+                }])
+            }
+            C::Fail {
+                attempt,
+                failure,
+                needs_attention,
+            } => {
+                let before_start = self.status == S::Queued && attempt == self.attempt + 1;
+                if !before_start {
+                    self.must_restore(attempt)?;
+                }
+                Ok(vec![if needs_attention {
+                    E::AttentionNeeded { attempt, failure }
+                } else {
+                    E::Failed { attempt, failure }
+                }])
+            }
+            C::Interrupt { attempt, why } => self.interrupt(attempt, why),
+            C::SettleAsBefore { attempt } => self.settle_as_before(attempt),
+            C::Cancel => self.cancel(),
+            C::ConfirmCancelled { attempt } => {
+                self.must_restore(attempt)?;
+                Ok(vec![E::Cancelled {}])
+            }
+            C::Undo => self.undo(),
+            C::StartUndo { attempt } => {
+                if self.status != S::Undoing || self.undo_running || attempt != self.attempt {
+                    return Err(self.stale(attempt));
+                }
+                Ok(vec![E::UndoStarted { attempt }])
+            }
+            C::FinishUndo {
+                attempt,
+                kept,
+                keep_until,
+            } => {
+                self.must_undo(attempt)?;
+                Ok(vec![E::Undone {
+                    attempt,
+                    kept,
+                    keep_until,
+                }])
+            }
+            C::FailUndo { attempt, failure } => {
+                self.must_undo(attempt)?;
+                Ok(vec![E::UndoFailed { attempt, failure }])
+            }
+            C::Forget => Ok(if self.kept.is_some() && self.status.is_over() {
+                vec![E::KeptRemoved {}]
+            } else {
+                vec![]
+            }),
+        }
+    }
+
+    fn evolve(&mut self, event: &RestoreEvent) {
+        use RestoreEvent as E;
+        use RestoreStatus as S;
+        match event {
+            E::Requested {
+                restore,
+                run,
+                app,
+                service,
+            } => {
+                self.id = *restore;
+                self.run = *run;
+                self.app = *app;
+                self.service.clone_from(service);
+                self.status = S::Queued;
+            }
+            E::Started {
+                attempt,
+                destination,
+            } => {
+                self.status = S::Running;
+                self.attempt = *attempt;
+                self.destination = Some(destination.clone());
+            }
+            E::StepBegun { step, .. } => self.steps.push(step.clone()),
+            E::Succeeded {
+                kept, keep_until, ..
+            } => {
+                self.status = S::Success;
+                self.keep(kept.as_ref(), *keep_until);
+            }
+            E::Failed { .. } => self.status = S::Failed,
+            E::AttentionNeeded { .. } => self.status = S::NeedsAttention,
+            E::Interrupted { attempt, .. } => {
+                // The settling is an attempt of its own, so the dead worker's words cannot count.
+                self.attempt = attempt + 1;
+                self.undo_running = false;
+                if self.status == S::Running {
+                    self.status = S::Settling;
+                }
+            }
+            E::CancelRequested {} => self.cancel_requested = true,
+            E::Cancelled {} => self.status = S::Cancelled,
+            E::UndoRequested { attempt } => {
+                self.status = S::Undoing;
+                self.attempt = *attempt;
+                self.undo_running = false;
+            }
+            E::UndoStarted { .. } => self.undo_running = true,
+            E::Undone {
+                kept, keep_until, ..
+            } => {
+                self.status = S::Undone;
+                self.undo_running = false;
+                self.keep(kept.as_ref(), *keep_until);
+            }
+            E::UndoFailed { .. } => {
+                self.status = S::Success;
+                self.undo_running = false;
+            }
+            E::KeptRemoved {} => {
+                self.kept = None;
+                self.keep_until = None;
+            }
+        }
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::app(self.app)
+    }
+}
+
+impl Restore {
+    fn interrupt(&self, attempt: u32, why: String) -> Result<Vec<RestoreEvent>, Refusal> {
+        let working = matches!(
+            self.status,
+            RestoreStatus::Running | RestoreStatus::Settling
+        ) || self.undo_running;
+        if !working || attempt != self.attempt {
+            return Err(self.stale(attempt));
+        }
+        Ok(vec![RestoreEvent::Interrupted { attempt, why }])
+    }
+
+    fn settle_as_before(&self, attempt: u32) -> Result<Vec<RestoreEvent>, Refusal> {
+        if self.status != RestoreStatus::Settling || attempt != self.attempt {
+            return Err(self.stale(attempt));
+        }
+        Ok(vec![if self.cancel_requested {
+            RestoreEvent::Cancelled {}
+        } else {
+            RestoreEvent::Failed {
+                attempt,
+                failure: Failure::permanent(
+                    "the server stopped during this restore; the original content is as it was",
+                    "Start the restore again.",
+                ),
+            }
+        }])
+    }
+
+    fn cancel(&self) -> Result<Vec<RestoreEvent>, Refusal> {
+        match self.status {
+            RestoreStatus::Absent => Err(Refusal::NotFound("the restore".into())),
+            RestoreStatus::Queued => Ok(vec![
+                RestoreEvent::CancelRequested {},
+                RestoreEvent::Cancelled {},
+            ]),
+            RestoreStatus::Running | RestoreStatus::Settling if !self.cancel_requested => {
+                Ok(vec![RestoreEvent::CancelRequested {}])
+            }
+            RestoreStatus::Running | RestoreStatus::Settling | RestoreStatus::Cancelled => {
+                Ok(vec![])
+            }
+            _ => Err(Refusal::Conflict(format!(
+                "restore {} is over: {}",
+                self.id,
+                self.status.name()
+            ))),
+        }
+    }
+
+    fn undo(&self) -> Result<Vec<RestoreEvent>, Refusal> {
+        match self.status {
+            RestoreStatus::Undoing => Ok(vec![]),
+            RestoreStatus::Success | RestoreStatus::NeedsAttention if self.kept.is_some() => {
+                Ok(vec![RestoreEvent::UndoRequested {
+                    attempt: self.attempt + 1,
+                }])
+            }
+            RestoreStatus::Success => Err(Refusal::Conflict(
+                "what this restore set aside has been removed, so it cannot be undone".into(),
+            )),
+            _ => Err(Refusal::Conflict(format!(
+                "only a successful restore can be undone; this one is {}",
+                self.status.name()
+            ))),
+        }
+    }
+
+    fn must_work(&self, attempt: u32) -> Result<(), Refusal> {
+        if self.undo_running {
+            self.must_undo(attempt)
+        } else {
+            self.must_restore(attempt)
+        }
+    }
+
+    fn must_restore(&self, attempt: u32) -> Result<(), Refusal> {
+        let working = matches!(
+            self.status,
+            RestoreStatus::Running | RestoreStatus::Settling
+        );
+        if working && attempt == self.attempt {
+            Ok(())
+        } else {
+            Err(self.stale(attempt))
+        }
+    }
+
+    fn must_undo(&self, attempt: u32) -> Result<(), Refusal> {
+        if self.status == RestoreStatus::Undoing && self.undo_running && attempt == self.attempt {
+            Ok(())
+        } else {
+            Err(self.stale(attempt))
+        }
+    }
+
+    fn stale(&self, attempt: u32) -> Refusal {
+        Refusal::Stale {
+            attempt,
+            present: self.attempt,
+        }
+    }
+
+    fn keep(&mut self, kept: Option<&Kept>, until: DateTime<Utc>) {
+        self.kept = kept.cloned();
+        self.keep_until = kept.map(|_| until);
+    }
+
+    /// The attempt that a job for the present state would be.
+    pub fn next_attempt(&self) -> u32 {
+        match self.status {
+            RestoreStatus::Queued => self.attempt + 1,
+            _ => self.attempt,
+        }
+    }
+}

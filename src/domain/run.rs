@@ -1,0 +1,483 @@
+//! A run: one backup, from the wish for it to its proven end.
+//!
+//! ```text
+//! queued ─► running(attempt n) ─► success
+//!    ▲           │   ├─► failed
+//!    └── waiting ◄   └─► cancelled
+//! ```
+//!
+//! The aggregate is the fence: a job may run twice, but only the present attempt's outcomes are
+//! taken. An attempt that a crash ended is interrupted by whoever finds it, and the next attempt
+//! has the next number, so that nothing the old one still says can count.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    aggregate::{Aggregate, Refusal},
+    config::ConfigSpec,
+    event::{Scope, StreamKind},
+    failure::Failure,
+    ids::{AppId, ConfigId, RunId},
+    manifest::{Artifact, Fingerprint, Source},
+};
+
+/// Attempts that failed or crashed before a run is given up. A graceful stop of the server does
+/// not count.
+pub const MAX_FAILURES: u32 = 4;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    Manual,
+    Schedule,
+    Api,
+    Cli,
+}
+
+impl Trigger {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Schedule => "schedule",
+            Self::Api => "api",
+            Self::Cli => "cli",
+        }
+    }
+}
+
+/// What an attempt works on, fixed when it starts. Restores use this, never today's config.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    pub config_revision: u32,
+    pub spec: ConfigSpec,
+    pub source: Source,
+    /// Key of the artifact in the target; the manifest lies beside it.
+    pub key: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Looking at the source and the target.
+    Prepare,
+    /// Moving the bytes.
+    Dump,
+    /// Reading them back.
+    Verify,
+    /// Writing the manifest.
+    Commit,
+}
+
+impl Stage {
+    pub const ALL: [Self; 4] = [Self::Prepare, Self::Dump, Self::Verify, Self::Commit];
+
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Prepare => "Prepare",
+            Self::Dump => "Dump and store",
+            Self::Verify => "Read back and verify",
+            Self::Commit => "Write manifest",
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Prepare => "prepare",
+            Self::Dump => "dump",
+            Self::Verify => "verify",
+            Self::Commit => "commit",
+        }
+    }
+}
+
+/// Something that must be made good whatever becomes of the run: a service that was stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Obligation {
+    /// Start this container again.
+    Start { service: String, container: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunCommand {
+    Request {
+        run: RunId,
+        app: AppId,
+        config: ConfigId,
+        trigger: Trigger,
+    },
+    Start {
+        attempt: u32,
+        pin: Box<Pin>,
+    },
+    Reach {
+        attempt: u32,
+        stage: Stage,
+    },
+    Oblige {
+        attempt: u32,
+        obligation: Obligation,
+    },
+    Settle {
+        obligation: Obligation,
+    },
+    Succeed {
+        attempt: u32,
+        artifact: Artifact,
+        fingerprint: Fingerprint,
+        warnings: Vec<String>,
+    },
+    /// `retry_at` is when a temporary failure may be tried again; the caller adds the jitter.
+    Fail {
+        attempt: u32,
+        failure: Failure,
+        retry_at: DateTime<Utc>,
+    },
+    /// The attempt ended without an outcome: a crash (`counts`) or a graceful stop.
+    Interrupt {
+        attempt: u32,
+        counts: bool,
+        why: String,
+    },
+    Cancel,
+    /// The worker of `attempt` has stopped and removed what it left.
+    ConfirmCancelled {
+        attempt: u32,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "name", content = "data")]
+pub enum RunEvent {
+    #[serde(rename = "run.requested")]
+    Requested {
+        run: RunId,
+        app: AppId,
+        config: ConfigId,
+        trigger: Trigger,
+    },
+    #[serde(rename = "run.started")]
+    Started { attempt: u32, pin: Box<Pin> },
+    #[serde(rename = "run.stage_reached")]
+    StageReached { attempt: u32, stage: Stage },
+    #[serde(rename = "run.obliged")]
+    Obliged {
+        attempt: u32,
+        obligation: Obligation,
+    },
+    #[serde(rename = "run.obligation_settled")]
+    ObligationSettled { obligation: Obligation },
+    #[serde(rename = "run.succeeded")]
+    Succeeded {
+        attempt: u32,
+        artifact: Artifact,
+        fingerprint: Fingerprint,
+        warnings: Vec<String>,
+    },
+    #[serde(rename = "run.retry_scheduled")]
+    RetryScheduled {
+        attempt: u32,
+        failure: Failure,
+        retry_at: DateTime<Utc>,
+    },
+    #[serde(rename = "run.failed")]
+    Failed { attempt: u32, failure: Failure },
+    #[serde(rename = "run.interrupted")]
+    Interrupted {
+        attempt: u32,
+        counts: bool,
+        why: String,
+    },
+    #[serde(rename = "run.cancel_requested")]
+    CancelRequested {},
+    #[serde(rename = "run.cancelled")]
+    Cancelled {},
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum RunStatus {
+    /// No event yet.
+    #[default]
+    Absent,
+    Queued,
+    Running,
+    /// Between two attempts.
+    Waiting,
+    Success,
+    Failed,
+    Cancelled,
+}
+
+impl RunStatus {
+    /// As the API says it: waiting for a retry is `queued`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Absent | Self::Queued | Self::Waiting => "queued",
+            Self::Running => "running",
+            Self::Success => "success",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    pub fn is_over(self) -> bool {
+        matches!(self, Self::Success | Self::Failed | Self::Cancelled)
+    }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Run {
+    pub id: RunId,
+    pub app: AppId,
+    pub config: ConfigId,
+    pub status: RunStatus,
+    /// The present attempt, or the last one; 0 before the first.
+    pub attempt: u32,
+    pub pin: Option<Box<Pin>>,
+    pub artifact: Option<Artifact>,
+    pub fingerprint: Option<Fingerprint>,
+    pub obligations: Vec<Obligation>,
+    /// Keys that attempts without success may have left something under.
+    pub abandoned: Vec<(ConfigSpec, String)>,
+    pub cancel_requested: bool,
+    failures: u32,
+}
+
+impl Aggregate for Run {
+    type Command = RunCommand;
+    type Event = RunEvent;
+    const KIND: StreamKind = StreamKind::Run;
+
+    fn decide(&self, command: RunCommand) -> Result<Vec<RunEvent>, Refusal> {
+        match command {
+            RunCommand::Request {
+                run,
+                app,
+                config,
+                trigger,
+            } => match self.status {
+                RunStatus::Absent => Ok(vec![RunEvent::Requested {
+                    run,
+                    app,
+                    config,
+                    trigger,
+                }]),
+                _ => Err(Refusal::Conflict(format!("run {} exists", self.id))),
+            },
+            RunCommand::Start { attempt, pin } => self.start(attempt, pin),
+            RunCommand::Reach { attempt, stage } => {
+                self.must_run(attempt)?;
+                Ok(vec![RunEvent::StageReached { attempt, stage }])
+            }
+            RunCommand::Oblige {
+                attempt,
+                obligation,
+            } => {
+                self.must_run(attempt)?;
+                Ok(if self.obligations.contains(&obligation) {
+                    vec![]
+                } else {
+                    vec![RunEvent::Obliged {
+                        attempt,
+                        obligation,
+                    }]
+                })
+            }
+            RunCommand::Settle { obligation } => Ok(if self.obligations.contains(&obligation) {
+                vec![RunEvent::ObligationSettled { obligation }]
+            } else {
+                vec![]
+            }),
+            RunCommand::Succeed {
+                attempt,
+                artifact,
+                fingerprint,
+                warnings,
+            } => {
+                self.must_run(attempt)?;
+                Ok(vec![RunEvent::Succeeded {
+                    attempt,
+                    artifact,
+                    fingerprint,
+                    warnings,
+                }])
+            }
+            RunCommand::Fail {
+                attempt,
+                failure,
+                retry_at,
+            } => self.fail(attempt, failure, retry_at),
+            RunCommand::Interrupt {
+                attempt,
+                counts,
+                why,
+            } => self.interrupt(attempt, counts, why),
+            RunCommand::Cancel => self.cancel(),
+            RunCommand::ConfirmCancelled { attempt } => {
+                self.must_run(attempt)?;
+                Ok(vec![RunEvent::Cancelled {}])
+            }
+        }
+    }
+
+    fn evolve(&mut self, event: &RunEvent) {
+        match event {
+            RunEvent::Requested {
+                run, app, config, ..
+            } => {
+                self.id = *run;
+                self.app = *app;
+                self.config = *config;
+                self.status = RunStatus::Queued;
+            }
+            RunEvent::Started { attempt, pin } => {
+                self.status = RunStatus::Running;
+                self.attempt = *attempt;
+                self.pin = Some(pin.clone());
+            }
+            RunEvent::StageReached { .. } => {}
+            RunEvent::Obliged { obligation, .. } => self.obligations.push(obligation.clone()),
+            RunEvent::ObligationSettled { obligation } => {
+                self.obligations.retain(|open| open != obligation);
+            }
+            RunEvent::Succeeded {
+                artifact,
+                fingerprint,
+                ..
+            } => {
+                self.status = RunStatus::Success;
+                self.artifact = Some(artifact.clone());
+                self.fingerprint = Some(fingerprint.clone());
+            }
+            RunEvent::RetryScheduled { attempt, .. } => {
+                // An attempt that failed before it could start has used its number up too.
+                self.attempt = *attempt;
+                self.failures += 1;
+                self.status = RunStatus::Waiting;
+                self.abandon();
+            }
+            RunEvent::Failed { attempt, .. } => {
+                self.attempt = *attempt;
+                self.status = RunStatus::Failed;
+                self.abandon();
+            }
+            RunEvent::Interrupted { counts, .. } => {
+                self.failures += u32::from(*counts);
+                self.status = RunStatus::Waiting;
+                self.abandon();
+            }
+            RunEvent::CancelRequested {} => self.cancel_requested = true,
+            RunEvent::Cancelled {} => {
+                self.status = RunStatus::Cancelled;
+                self.abandon();
+            }
+        }
+    }
+
+    fn scope(&self) -> Scope {
+        Scope::config(self.app, self.config)
+    }
+}
+
+impl Run {
+    fn start(&self, attempt: u32, pin: Box<Pin>) -> Result<Vec<RunEvent>, Refusal> {
+        let may_start = matches!(self.status, RunStatus::Queued | RunStatus::Waiting);
+        if !may_start || attempt != self.attempt + 1 {
+            return Err(self.stale(attempt));
+        }
+        Ok(vec![RunEvent::Started { attempt, pin }])
+    }
+
+    /// An attempt may fail before it started (the source is gone, so there is nothing to pin).
+    fn fail(
+        &self,
+        attempt: u32,
+        failure: Failure,
+        retry_at: DateTime<Utc>,
+    ) -> Result<Vec<RunEvent>, Refusal> {
+        let before_start = matches!(self.status, RunStatus::Queued | RunStatus::Waiting)
+            && attempt == self.attempt + 1;
+        if !before_start {
+            self.must_run(attempt)?;
+        }
+        let last = self.failures + 1 >= MAX_FAILURES;
+        Ok(vec![if failure.is_temporary() && !last {
+            RunEvent::RetryScheduled {
+                attempt,
+                failure,
+                retry_at,
+            }
+        } else {
+            RunEvent::Failed { attempt, failure }
+        }])
+    }
+
+    fn interrupt(&self, attempt: u32, counts: bool, why: String) -> Result<Vec<RunEvent>, Refusal> {
+        self.must_run(attempt)?;
+        if self.cancel_requested {
+            return Ok(vec![RunEvent::Cancelled {}]);
+        }
+        let interrupted = RunEvent::Interrupted {
+            attempt,
+            counts,
+            why,
+        };
+        if counts && self.failures + 1 >= MAX_FAILURES {
+            let failure = Failure::permanent(
+                format!("the server died {MAX_FAILURES} times during this run"),
+                "Look at the server's log before you run it again.",
+            );
+            return Ok(vec![interrupted, RunEvent::Failed { attempt, failure }]);
+        }
+        Ok(vec![interrupted])
+    }
+
+    fn cancel(&self) -> Result<Vec<RunEvent>, Refusal> {
+        match self.status {
+            RunStatus::Absent => Err(Refusal::NotFound("the run".into())),
+            RunStatus::Queued | RunStatus::Waiting => {
+                Ok(vec![RunEvent::CancelRequested {}, RunEvent::Cancelled {}])
+            }
+            RunStatus::Running if self.cancel_requested => Ok(vec![]),
+            RunStatus::Running => Ok(vec![RunEvent::CancelRequested {}]),
+            RunStatus::Cancelled => Ok(vec![]),
+            RunStatus::Success | RunStatus::Failed => Err(Refusal::Conflict(format!(
+                "run {} is over: {}",
+                self.id,
+                self.status.name()
+            ))),
+        }
+    }
+
+    fn must_run(&self, attempt: u32) -> Result<(), Refusal> {
+        if self.status == RunStatus::Running && attempt == self.attempt {
+            Ok(())
+        } else {
+            Err(self.stale(attempt))
+        }
+    }
+
+    fn stale(&self, attempt: u32) -> Refusal {
+        Refusal::Stale {
+            attempt,
+            present: self.attempt,
+        }
+    }
+
+    fn abandon(&mut self) {
+        if let Some(pin) = self.pin.take() {
+            self.abandoned.push((pin.spec, pin.key));
+        }
+    }
+
+    /// Attempts that failed or crashed so far.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// The attempt that a job for the present state would be.
+    pub fn next_attempt(&self) -> u32 {
+        self.attempt + 1
+    }
+}

@@ -1,0 +1,176 @@
+//! One attempt of a backup, in ordered steps that may be repeated: prepare, dump and store, read
+//! back, write the manifest. Whatever goes wrong, nothing is left under the attempt's keys.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::{StreamExt, stream};
+
+use super::{
+    pipeline::{self, Piped},
+    progress::Job,
+    verify,
+};
+use crate::{
+    domain::{
+        failure::Failure,
+        manifest::{Artifact, Compression, FORMAT, Fingerprint, Manifest, Source},
+        run::Stage,
+    },
+    failpoint,
+    strategy::{Site, Strategy},
+    target::{Key, Target, layout},
+};
+
+/// All that one attempt works with.
+pub struct Order {
+    pub run: i64,
+    pub attempt: u32,
+    pub app: String,
+    pub service: String,
+    pub config: i64,
+    pub config_revision: u32,
+    pub strategy: &'static dyn Strategy,
+    /// Its `cancel` token is this attempt's own.
+    pub site: Site,
+    pub source: Source,
+    pub target: Arc<dyn Target>,
+    pub key: Key,
+    pub compression: Compression,
+    /// Decompress and validate what was stored, not only compare its digest.
+    pub verify: bool,
+    /// Raw bytes of the last run, for the progress bar.
+    pub estimate: Option<u64>,
+    pub started_at: DateTime<Utc>,
+}
+
+/// What a proven backup is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    pub artifact: Artifact,
+    pub fingerprint: Fingerprint,
+    pub warnings: Vec<String>,
+}
+
+/// Told of each stage before it begins; refuses when the attempt is no longer the present one.
+#[async_trait]
+pub trait Stages: Send + Sync {
+    async fn reach(&self, stage: Stage) -> Result<(), Failure>;
+}
+
+/// `Ok` only for a backup that has been proved whole, with its manifest durable in the target.
+pub async fn run(order: &Order, stages: &dyn Stages, job: &Job) -> Result<Report, Failure> {
+    let report = steps(order, stages, job).await;
+    report.map_err(|failure| order.site.named(failure))
+}
+
+async fn steps(order: &Order, stages: &dyn Stages, job: &Job) -> Result<Report, Failure> {
+    stages.reach(Stage::Prepare).await?;
+    job.enter(Stage::Prepare.title(), None);
+    order.target.check().await?;
+    let probe = order.strategy.probe(&order.site).await?;
+    let source = Source {
+        subject: probe.subject,
+        server: probe.server,
+        tool: probe.tool,
+        ..order.source.clone()
+    };
+
+    stages.reach(Stage::Dump).await?;
+    job.enter(Stage::Dump.title(), order.estimate.or(probe.size));
+    failpoint::hit("backup.before_put");
+    let (warnings, piped) = dump(order, job).await?;
+    failpoint::hit("backup.after_put");
+    let stored = prove_and_commit(order, stages, job, source, warnings, &piped).await;
+    if stored.is_err() {
+        discard(&*order.target, &order.key).await?;
+    }
+    stored
+}
+
+async fn dump(order: &Order, job: &Job) -> Result<(Vec<String>, Piped), Failure> {
+    let stop = &order.site.cancel;
+    let (mut pipe, body) = pipeline::open(
+        order.compression,
+        order.strategy.validator(),
+        job.progress(),
+        stop.clone(),
+    );
+    let dump = async {
+        let dumped = order.strategy.backup(&order.site, &mut pipe).await?;
+        let piped = pipe.finish().await?;
+        Ok::<_, Failure>((dumped.warnings, piped))
+    };
+    pipeline::deliver(&*order.target, &order.key, body, None, stop, dump).await
+}
+
+async fn prove_and_commit(
+    order: &Order,
+    stages: &dyn Stages,
+    job: &Job,
+    source: Source,
+    warnings: Vec<String>,
+    piped: &Piped,
+) -> Result<Report, Failure> {
+    let artifact = piped.artifact(&order.key);
+    stages.reach(Stage::Verify).await?;
+    job.enter(Stage::Verify.title(), Some(piped.raw_bytes));
+    let stop = &order.site.cancel;
+    if order.verify {
+        let validator = order.strategy.validator();
+        verify::verify(&*order.target, &artifact, validator, job.progress(), stop).await?;
+    } else {
+        verify::read_back(&*order.target, &artifact, stop).await?;
+    }
+
+    stages.reach(Stage::Commit).await?;
+    job.enter(Stage::Commit.title(), None);
+    let mut manifest = Manifest {
+        format: FORMAT,
+        run: order.run,
+        attempt: order.attempt,
+        app: order.app.clone(),
+        service: order.service.clone(),
+        config: order.config,
+        config_revision: order.config_revision,
+        strategy: order.strategy.kind().to_owned(),
+        source,
+        artifact: artifact.clone(),
+        fingerprint: piped.fingerprint.clone(),
+        warnings: warnings.clone(),
+        started_at: order.started_at,
+        finished_at: Utc::now(),
+        restore_by_hand: Vec::new(),
+    };
+    let file = order.target.locate(&order.key);
+    manifest.restore_by_hand = order.strategy.by_hand(&manifest, &file);
+    failpoint::hit("backup.before_manifest");
+    write_manifest(order, &manifest).await?;
+    failpoint::hit("backup.after_manifest");
+    Ok(Report {
+        artifact,
+        fingerprint: piped.fingerprint.clone(),
+        warnings,
+    })
+}
+
+async fn write_manifest(order: &Order, manifest: &Manifest) -> Result<(), Failure> {
+    let key = layout::manifest_key(&order.key)?;
+    let json = serde_json::to_vec_pretty(manifest).map_err(|error| {
+        Failure::permanent(format!("the manifest cannot be written: {error}"), "")
+    })?;
+    let size = json.len() as u64;
+    let body = stream::iter([Ok(Bytes::from(json))]).boxed();
+    order.target.put(&key, body, Some(size)).await?;
+    Ok(())
+}
+
+/// Removes what an attempt without success may have left: the manifest first, so that at no
+/// instant a manifest stands without its artifact. Gone is fine.
+pub async fn discard(target: &dyn Target, key: &Key) -> Result<(), Failure> {
+    target.delete(&layout::manifest_key(key)?).await?;
+    target.delete(key).await?;
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! Compression of artifacts. Writing cuts the dump into blocks that are compressed independently,
+//! on all cores, and laid one after the other: members of a gzip file, frames of a zstd file.
+//! Both formats say that such a file is one whole, so `gunzip` and `zstd -d` read it as they read
+//! any other. Each block carries a checksum of its own. Reading is a stream of any such file,
+//! whoever wrote it.
+
+mod decode;
+mod encode;
+mod gzip;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    decode::decode,
+    encode::{BLOCK, Encoder},
+};

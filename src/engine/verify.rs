@@ -1,0 +1,209 @@
+//! Reads a stored artifact back and compares it with what its manifest says. `read_back` is cheap
+//! (stored size and digest), `verify` proves that it can be restored: it decompresses, compares
+//! the raw size and digest, and lets the strategy's validator judge, as a restore would.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures_util::StreamExt;
+use sha2::{Digest, Sha256};
+use tokio::{runtime::Handle, task::spawn_blocking};
+use tokio_util::sync::CancellationToken;
+
+use super::{codec, progress::Progress};
+use crate::{
+    domain::{
+        failure::Failure,
+        manifest::{Artifact, Fingerprint},
+    },
+    strategy::{RawStream, Validator},
+    target::{ByteStream, Key, Stored, Target},
+};
+
+/// Every mismatch is permanent and says what differs; that the target did not answer is temporary.
+pub async fn verify(
+    target: &dyn Target,
+    artifact: &Artifact,
+    validator: Box<dyn Validator>,
+    progress: Arc<Progress>,
+    stop: &CancellationToken,
+) -> Result<Fingerprint, Failure> {
+    let key = Key::parse(&artifact.key)?;
+    let stored = target.get(&key, None).await?;
+    let (stored, account) = accounted(stored);
+    let raw = codec::decode(artifact.compression, stored, Some(artifact.raw_bytes));
+    // Ends the thread also when this future is dropped.
+    let halt = stop.child_token();
+    let _guard = halt.clone().drop_guard();
+    let judged = judge(raw, validator, progress, halt).await;
+    if stop.is_cancelled() {
+        return Err(cancelled());
+    }
+    let account = account.take();
+    if let Some(error) = account.error {
+        return Err(unreadable(target, &key, &error));
+    }
+    let judged = match judged {
+        Ok(judged) => judged,
+        // Which half is wrong? Read to the end what the decompressor gave up.
+        Err(error) => {
+            read_back(target, artifact, stop).await?;
+            return Err(damaged(
+                target,
+                &key,
+                &format!("it does not decompress: {error}"),
+            ));
+        }
+    };
+    compare(target, &key, artifact, &account.stored())?;
+    if judged.sha256 != artifact.raw_sha256 {
+        let (found, expected) = (judged.sha256, &artifact.raw_sha256);
+        let text = format!("decompressed, its SHA-256 is {found} instead of {expected}");
+        return Err(damaged(target, &key, &text));
+    }
+    judged
+        .fingerprint
+        .map_err(|reason| damaged(target, &key, &reason))
+}
+
+/// Compares stored size and digest only.
+pub async fn read_back(
+    target: &dyn Target,
+    artifact: &Artifact,
+    stop: &CancellationToken,
+) -> Result<(), Failure> {
+    let key = Key::parse(&artifact.key)?;
+    let stored = target.get(&key, None).await?;
+    let (stored, account) = accounted(stored);
+    let all = stored.for_each(|_| async {});
+    tokio::select! {
+        () = all => {}
+        () = stop.cancelled() => return Err(cancelled()),
+    }
+    let account = account.take();
+    match account.error {
+        Some(error) => Err(unreadable(target, &key, &error)),
+        None => compare(target, &key, artifact, &account.stored()),
+    }
+}
+
+fn compare(
+    target: &dyn Target,
+    key: &Key,
+    artifact: &Artifact,
+    stored: &Stored,
+) -> Result<(), Failure> {
+    let text = if stored.size != artifact.stored_bytes {
+        let (found, expected) = (stored.size, artifact.stored_bytes);
+        format!("it has {found} bytes instead of {expected}")
+    } else if stored.sha256 != artifact.stored_sha256 {
+        let (found, expected) = (&stored.sha256, &artifact.stored_sha256);
+        format!("its SHA-256 is {found} instead of {expected}")
+    } else {
+        return Ok(());
+    };
+    Err(damaged(target, key, &text))
+}
+
+struct Judged {
+    sha256: String,
+    fingerprint: Result<Fingerprint, String>,
+}
+
+/// Hashes and validates on a thread of its own, beside the one that decompresses.
+async fn judge(
+    mut raw: RawStream,
+    mut validator: Box<dyn Validator>,
+    progress: Arc<Progress>,
+    halt: CancellationToken,
+) -> io::Result<Judged> {
+    let handle = Handle::current();
+    let judging = spawn_blocking(move || {
+        let mut hash = Sha256::new();
+        while let Some(chunk) = handle
+            .block_on(halt.run_until_cancelled(raw.next()))
+            .flatten()
+        {
+            let chunk = chunk?;
+            hash.update(&chunk);
+            validator.feed(&chunk);
+            progress.add_raw(chunk.len() as u64);
+        }
+        Ok(Judged {
+            sha256: hex::encode(hash.finalize()),
+            fingerprint: validator.finish(),
+        })
+    });
+    judging.await.map_err(io::Error::other).flatten()
+}
+
+/// What passed through a stream, and how it broke off, if it did.
+#[derive(Clone, Default)]
+struct Account {
+    size: u64,
+    hash: Sha256,
+    error: Option<String>,
+}
+
+impl Account {
+    fn stored(self) -> Stored {
+        Stored {
+            size: self.size,
+            sha256: hex::encode(self.hash.finalize()),
+        }
+    }
+}
+
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Account>>);
+
+impl Shared {
+    fn with<T>(&self, work: impl FnOnce(&mut Account) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn take(&self) -> Account {
+        self.with(std::mem::take)
+    }
+}
+
+fn accounted(stored: ByteStream) -> (ByteStream, Shared) {
+    let account = Shared::default();
+    let writer = account.clone();
+    let stored = stored.inspect(move |item| {
+        writer.with(|account| match item {
+            Ok(chunk) => {
+                account.size += chunk.len() as u64;
+                account.hash.update(chunk);
+            }
+            Err(error) => account.error = Some(error.to_string()),
+        });
+    });
+    (stored.boxed(), account)
+}
+
+fn cancelled() -> Failure {
+    Failure::permanent("cancelled", "")
+}
+
+fn damaged(target: &dyn Target, key: &Key, what: &str) -> Failure {
+    Failure::permanent(
+        format!(
+            "{key} in {} is not what was backed up: {what}",
+            target.describe()
+        ),
+        "Do not rely on this backup; restore another one, and check the disk or the store.",
+    )
+}
+
+fn unreadable(target: &dyn Target, key: &Key, error: &str) -> Failure {
+    Failure::temporary(
+        format!(
+            "{key} in {} could not be read to its end: {error}",
+            target.describe()
+        ),
+        "It is tried again; check the disk or the network if it stays.",
+    )
+}

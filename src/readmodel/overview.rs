@@ -1,0 +1,124 @@
+//! What a dashboard asks of all apps at once. No table of its own: narrow looks at the others, one
+//! statement each however many apps there are, because a query an app would cost more than the page.
+
+use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
+
+/// A run, as narrow as a strip of many needs it.
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+pub struct Beat {
+    pub id: i64,
+    pub app_id: i64,
+    pub backup_config_id: i64,
+    pub status: String,
+    pub warned: bool,
+    pub size_bytes: Option<i64>,
+    pub requested_at: i64,
+    pub started_at: Option<i64>,
+    pub finished_at: Option<i64>,
+}
+
+const BEAT: &str = "r.id, r.app_id, r.backup_config_id, r.status, r.warnings <> '[]' AS warned, \
+                    r.size_bytes, r.requested_at, r.started_at, r.finished_at";
+
+/// Figures over everything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub stored_bytes: u64,
+    pub succeeded: u64,
+    pub failed: u64,
+}
+
+/// The newest `each` runs of every app that is not removed, newest first.
+pub async fn beats(db: &impl ConnectionTrait, each: u32) -> Result<Vec<Beat>, DbErr> {
+    select(
+        db,
+        format!(
+            "SELECT {BEAT} FROM apps a JOIN backup_runs r ON r.id IN \
+             (SELECT n.id FROM backup_runs n WHERE n.app_id = a.id ORDER BY n.id DESC LIMIT {each}) \
+             WHERE a.removed_at IS NULL ORDER BY r.id DESC"
+        ),
+    )
+    .await
+}
+
+/// The newest run of every config that is not removed.
+pub async fn newest(db: &impl ConnectionTrait) -> Result<Vec<Beat>, DbErr> {
+    newest_where(db, "").await
+}
+
+/// The newest successful run of every config that is not removed: its newest restore point.
+pub async fn newest_successes(db: &impl ConnectionTrait) -> Result<Vec<Beat>, DbErr> {
+    newest_where(db, "AND n.status = 'success'").await
+}
+
+/// Bytes of all artifacts, and the outcomes since `since` (Unix milliseconds).
+pub async fn totals(db: &impl ConnectionTrait, since: i64) -> Result<Totals, DbErr> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        stored: Option<i64>,
+        succeeded: Option<i64>,
+        failed: Option<i64>,
+    }
+    let rows: Vec<Row> = select(
+        db,
+        format!(
+            "SELECT CAST(SUM(CASE WHEN status = 'success' THEN size_bytes END) AS BIGINT) AS stored, \
+             CAST(SUM(CASE WHEN status = 'success' AND finished_at >= {since} THEN 1 END) AS BIGINT) AS succeeded, \
+             CAST(SUM(CASE WHEN status = 'failed' AND finished_at >= {since} THEN 1 END) AS BIGINT) AS failed \
+             FROM backup_runs"
+        ),
+    )
+    .await?;
+    let figure = |value: Option<i64>| value.and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
+    Ok(rows.first().map_or_else(Totals::default, |row| Totals {
+        stored_bytes: figure(row.stored),
+        succeeded: figure(row.succeeded),
+        failed: figure(row.failed),
+    }))
+}
+
+/// What an app's artifacts come to, and its outcomes since a moment.
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+pub struct AppTotals {
+    pub app_id: i64,
+    pub stored_bytes: i64,
+    pub succeeded: i64,
+    pub failed: i64,
+}
+
+/// `totals` by app; apps without runs have no row.
+pub async fn app_totals(db: &impl ConnectionTrait, since: i64) -> Result<Vec<AppTotals>, DbErr> {
+    select(
+        db,
+        format!(
+            "SELECT app_id, \
+             CAST(SUM(CASE WHEN status = 'success' THEN size_bytes ELSE 0 END) AS BIGINT) AS stored_bytes, \
+             CAST(SUM(CASE WHEN status = 'success' AND finished_at >= {since} THEN 1 ELSE 0 END) AS BIGINT) AS succeeded, \
+             CAST(SUM(CASE WHEN status = 'failed' AND finished_at >= {since} THEN 1 ELSE 0 END) AS BIGINT) AS failed \
+             FROM backup_runs GROUP BY app_id"
+        ),
+    )
+    .await
+}
+
+async fn newest_where(db: &impl ConnectionTrait, and: &str) -> Result<Vec<Beat>, DbErr> {
+    select(
+        db,
+        format!(
+            "SELECT {BEAT} FROM backup_configs c JOIN backup_runs r ON r.id = \
+             (SELECT n.id FROM backup_runs n WHERE n.backup_config_id = c.id {and} \
+             ORDER BY n.id DESC LIMIT 1) WHERE c.removed_at IS NULL"
+        ),
+    )
+    .await
+}
+
+/// Only numbers of our own go into these texts, never anything from outside.
+async fn select<R: FromQueryResult>(
+    db: &impl ConnectionTrait,
+    sql: String,
+) -> Result<Vec<R>, DbErr> {
+    R::find_by_statement(Statement::from_string(db.get_database_backend(), sql))
+        .all(db)
+        .await
+}

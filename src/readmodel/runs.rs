@@ -1,0 +1,352 @@
+//! Runs, under the table name of the module that Holdfast replaces.
+
+use sea_orm::{QueryOrder, QuerySelect, entity::prelude::*};
+use serde::{Deserialize, Serialize};
+
+use super::{from_json, from_optional_json, table::ReadModel, to_json};
+use crate::{
+    domain::{
+        event::{Event, StreamKind},
+        failure::Failure,
+        ids::{AppId, ConfigId, RunId},
+        manifest::{Artifact, Fingerprint},
+        run::{Obligation, Pin, RunEvent, Stage},
+    },
+    log::Recorded,
+};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, DeriveEntityModel)]
+#[sea_orm(table_name = "backup_runs")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: i64,
+    pub backup_config_id: i64,
+    pub app_id: i64,
+    /// `queued|running|success|failed|cancelled`.
+    pub status: String,
+    /// Name of the stage that the present attempt reached; empty before.
+    pub phase: String,
+    pub trigger: String,
+    pub attempt: i32,
+    /// Of the stored artifact.
+    pub size_bytes: Option<i64>,
+    pub raw_bytes: Option<i64>,
+    /// SHA-256 of the stored bytes, lower hex.
+    pub checksum: Option<String>,
+    /// Key in the target.
+    pub file_path: Option<String>,
+    pub requested_at: i64,
+    /// Start of the present attempt.
+    pub started_at: Option<i64>,
+    pub finished_at: Option<i64>,
+    /// When the next attempt may start.
+    pub retry_at: Option<i64>,
+    pub error_msg: Option<String>,
+    pub hint: Option<String>,
+    pub error_detail: Option<String>,
+    /// JSON list of texts.
+    pub warnings: String,
+    /// `Pin` as JSON.
+    pub pin: Option<String>,
+    /// `Artifact` as JSON.
+    pub artifact: Option<String>,
+    /// `Fingerprint` as JSON.
+    pub fingerprint: Option<String>,
+    pub cancel_requested: bool,
+    /// JSON list of open `Obligation`s.
+    pub obligations: String,
+    /// JSON list of `StageTime`s of the present attempt.
+    pub stages: String,
+}
+
+/// When the present attempt reached a stage, Unix milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageTime {
+    pub stage: Stage,
+    pub at: i64,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+pub struct Runs;
+
+impl ReadModel for Runs {
+    type Entity = Entity;
+    const NAME: &'static str = "backup_runs";
+    const VERSION: i32 = 1;
+
+    fn key(event: &Recorded) -> Option<i64> {
+        (event.stream.kind == StreamKind::Run).then_some(event.stream.id)
+    }
+
+    fn id(row: &Model) -> i64 {
+        row.id
+    }
+
+    fn apply(row: Option<Model>, event: &Recorded) -> Option<Model> {
+        let Event::Run(change) = &event.event else {
+            return row;
+        };
+        let at = event.at.timestamp_millis();
+        if let RunEvent::Requested {
+            app,
+            config,
+            trigger,
+            ..
+        } = change
+        {
+            let run = RunId(event.stream.id);
+            return Some(requested(run, *app, *config, trigger.name(), at));
+        }
+        row.map(|mut row| {
+            row.evolve(change, at);
+            row
+        })
+    }
+}
+
+fn requested(run: RunId, app: AppId, config: ConfigId, trigger: &str, at: i64) -> Model {
+    Model {
+        id: run.0,
+        backup_config_id: config.0,
+        app_id: app.0,
+        status: "queued".to_owned(),
+        phase: String::new(),
+        trigger: trigger.to_owned(),
+        attempt: 0,
+        size_bytes: None,
+        raw_bytes: None,
+        checksum: None,
+        file_path: None,
+        requested_at: at,
+        started_at: None,
+        finished_at: None,
+        retry_at: None,
+        error_msg: None,
+        hint: None,
+        error_detail: None,
+        warnings: "[]".to_owned(),
+        pin: None,
+        artifact: None,
+        fingerprint: None,
+        cancel_requested: false,
+        obligations: "[]".to_owned(),
+        stages: "[]".to_owned(),
+    }
+}
+
+impl Model {
+    fn evolve(&mut self, change: &RunEvent, at: i64) {
+        match change {
+            RunEvent::Requested { .. } => {}
+            RunEvent::Started { attempt, pin } => {
+                "running".clone_into(&mut self.status);
+                self.phase.clear();
+                self.set_attempt(*attempt);
+                self.started_at = Some(at);
+                self.retry_at = None;
+                self.pin = Some(to_json(pin));
+                "[]".clone_into(&mut self.stages);
+            }
+            RunEvent::StageReached { stage, .. } => {
+                stage.name().clone_into(&mut self.phase);
+                let mut stages = self.stages();
+                stages.push(StageTime { stage: *stage, at });
+                self.stages = to_json(&stages);
+            }
+            RunEvent::Obliged { obligation, .. } => {
+                let mut open = self.obligations();
+                open.push(obligation.clone());
+                self.obligations = to_json(&open);
+            }
+            RunEvent::ObligationSettled { obligation } => {
+                let mut open = self.obligations();
+                open.retain(|other| other != obligation);
+                self.obligations = to_json(&open);
+            }
+            RunEvent::Succeeded {
+                artifact,
+                fingerprint,
+                warnings,
+                ..
+            } => {
+                self.finish("success", at);
+                self.size_bytes = i64::try_from(artifact.stored_bytes).ok();
+                self.raw_bytes = i64::try_from(artifact.raw_bytes).ok();
+                self.checksum = Some(artifact.stored_sha256.clone());
+                self.file_path = Some(artifact.key.clone());
+                self.artifact = Some(to_json(artifact));
+                self.fingerprint = Some(to_json(fingerprint));
+                self.warnings = to_json(warnings);
+                self.clear_failure();
+            }
+            RunEvent::RetryScheduled {
+                attempt,
+                failure,
+                retry_at,
+            } => {
+                self.set_attempt(*attempt);
+                "queued".clone_into(&mut self.status);
+                self.retry_at = Some(retry_at.timestamp_millis());
+                self.set_failure(failure);
+            }
+            RunEvent::Failed { attempt, failure } => {
+                self.set_attempt(*attempt);
+                self.finish("failed", at);
+                self.set_failure(failure);
+            }
+            RunEvent::Interrupted { why, .. } => {
+                "queued".clone_into(&mut self.status);
+                self.error_msg = Some(format!("interrupted: {why}"));
+                self.hint = Some("It is tried again.".to_owned());
+            }
+            RunEvent::CancelRequested {} => self.cancel_requested = true,
+            RunEvent::Cancelled {} => {
+                self.finish("cancelled", at);
+                self.clear_failure();
+            }
+        }
+    }
+
+    fn set_attempt(&mut self, attempt: u32) {
+        self.attempt = i32::try_from(attempt).unwrap_or(i32::MAX);
+    }
+
+    fn finish(&mut self, status: &str, at: i64) {
+        status.clone_into(&mut self.status);
+        self.finished_at = Some(at);
+        self.retry_at = None;
+    }
+
+    fn set_failure(&mut self, failure: &Failure) {
+        self.error_msg = Some(failure.message.clone());
+        self.hint = (!failure.hint.is_empty()).then(|| failure.hint.clone());
+        self.error_detail = (!failure.detail.is_empty()).then(|| failure.detail.clone());
+    }
+
+    fn clear_failure(&mut self) {
+        self.error_msg = None;
+        self.hint = None;
+        self.error_detail = None;
+    }
+
+    pub fn run_id(&self) -> RunId {
+        RunId(self.id)
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.finished_at.is_some()
+    }
+
+    pub fn stages(&self) -> Vec<StageTime> {
+        from_json(&self.stages)
+    }
+
+    pub fn obligations(&self) -> Vec<Obligation> {
+        from_json(&self.obligations)
+    }
+
+    pub fn warnings(&self) -> Vec<String> {
+        from_json(&self.warnings)
+    }
+
+    pub fn pin(&self) -> Option<Pin> {
+        from_optional_json(self.pin.as_ref())
+    }
+
+    pub fn artifact(&self) -> Option<Artifact> {
+        from_optional_json(self.artifact.as_ref())
+    }
+
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        from_optional_json(self.fingerprint.as_ref())
+    }
+
+    /// Of the present attempt, or from request to end when it never started. Milliseconds.
+    pub fn duration_ms(&self) -> Option<i64> {
+        let start = self.started_at.unwrap_or(self.requested_at);
+        self.finished_at.map(|end| (end - start).max(0))
+    }
+}
+
+/// What to list, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    pub app: Option<AppId>,
+    pub config: Option<ConfigId>,
+    pub status: Option<String>,
+    /// Only runs with a smaller id.
+    pub before: Option<RunId>,
+    pub limit: u64,
+}
+
+pub async fn list(db: &impl ConnectionTrait, filter: &Filter) -> Result<Vec<Model>, DbErr> {
+    let mut query = Entity::find();
+    if let Some(app) = filter.app {
+        query = query.filter(Column::AppId.eq(app.0));
+    }
+    if let Some(config) = filter.config {
+        query = query.filter(Column::BackupConfigId.eq(config.0));
+    }
+    if let Some(status) = &filter.status {
+        query = query.filter(Column::Status.eq(status));
+    }
+    if let Some(before) = filter.before {
+        query = query.filter(Column::Id.lt(before.0));
+    }
+    query
+        .order_by_desc(Column::Id)
+        .limit(filter.limit)
+        .all(db)
+        .await
+}
+
+pub async fn get(db: &impl ConnectionTrait, id: RunId) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id.0).one(db).await
+}
+
+/// Runs that are not over: what a start has to settle and the dispatcher to carry on.
+pub async fn unfinished(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::Status.is_in(["queued", "running"]))
+        .order_by_asc(Column::Id)
+        .all(db)
+        .await
+}
+
+/// Runs with services that still have to be started, whatever became of the run.
+pub async fn with_obligations(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::Obligations.ne("[]"))
+        .all(db)
+        .await
+}
+
+/// The unfinished run of that config, if any.
+pub async fn unfinished_of(
+    db: &impl ConnectionTrait,
+    config: ConfigId,
+) -> Result<Option<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::BackupConfigId.eq(config.0))
+        .filter(Column::Status.is_in(["queued", "running"]))
+        .order_by_asc(Column::Id)
+        .one(db)
+        .await
+}
+
+/// The newest successful run of that config: its size and time are the next one's estimate.
+pub async fn newest_success(
+    db: &impl ConnectionTrait,
+    config: ConfigId,
+) -> Result<Option<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::BackupConfigId.eq(config.0))
+        .filter(Column::Status.eq("success"))
+        .order_by_desc(Column::Id)
+        .one(db)
+        .await
+}

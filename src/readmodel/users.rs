@@ -1,0 +1,124 @@
+//! Users and what their tokens may do. No digests: those lie with the vault.
+
+use std::collections::BTreeMap;
+
+use sea_orm::{QueryOrder, entity::prelude::*};
+use serde::Serialize;
+
+use super::{from_json, table::ReadModel, to_json};
+use crate::{
+    domain::{
+        access::{AccessEvent, Role, TokenSpec},
+        event::{Event, StreamKind},
+        ids::{TokenId, UserId},
+    },
+    log::Recorded,
+};
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, DeriveEntityModel)]
+#[sea_orm(table_name = "users")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: i64,
+    pub name: String,
+    pub role: String,
+    /// JSON object from token id to `TokenSpec`.
+    pub tokens: String,
+    pub created_at: i64,
+    pub removed_at: Option<i64>,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+pub struct Users;
+
+impl ReadModel for Users {
+    type Entity = Entity;
+    const NAME: &'static str = "users";
+    const VERSION: i32 = 1;
+
+    fn key(event: &Recorded) -> Option<i64> {
+        (event.stream.kind == StreamKind::User).then_some(event.stream.id)
+    }
+
+    fn id(row: &Model) -> i64 {
+        row.id
+    }
+
+    fn apply(row: Option<Model>, event: &Recorded) -> Option<Model> {
+        let Event::Access(change) = &event.event else {
+            return row;
+        };
+        if let AccessEvent::UserAdded { name, role, .. } = change {
+            return Some(Model {
+                id: event.stream.id,
+                name: name.clone(),
+                role: role.name().to_owned(),
+                tokens: "{}".to_owned(),
+                created_at: event.at.timestamp_millis(),
+                removed_at: None,
+            });
+        }
+        row.map(|mut row| {
+            let mut tokens = row.tokens();
+            match change {
+                AccessEvent::UserAdded { .. } | AccessEvent::PasswordChanged {} => {}
+                AccessEvent::RoleChanged { role } => role.name().clone_into(&mut row.role),
+                AccessEvent::TokenIssued { token, spec } => {
+                    tokens.insert(*token, spec.clone());
+                }
+                AccessEvent::TokenRevoked { token } => {
+                    tokens.remove(token);
+                }
+                AccessEvent::UserRemoved {} => {
+                    tokens.clear();
+                    row.removed_at = Some(event.at.timestamp_millis());
+                }
+            }
+            row.tokens = to_json(&tokens);
+            row
+        })
+    }
+}
+
+impl Model {
+    pub fn user_id(&self) -> UserId {
+        UserId(self.id)
+    }
+
+    pub fn role(&self) -> Role {
+        Role::parse(&self.role).unwrap_or_default()
+    }
+
+    pub fn tokens(&self) -> BTreeMap<TokenId, TokenSpec> {
+        from_json(&self.tokens)
+    }
+}
+
+/// Users that are not removed, by name.
+pub async fn list(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::RemovedAt.is_null())
+        .order_by_asc(Column::Name)
+        .all(db)
+        .await
+}
+
+pub async fn by_name(db: &impl ConnectionTrait, name: &str) -> Result<Option<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::Name.eq(name))
+        .filter(Column::RemovedAt.is_null())
+        .one(db)
+        .await
+}
+
+/// Present users only.
+pub async fn get(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id.0)
+        .filter(Column::RemovedAt.is_null())
+        .one(db)
+        .await
+}

@@ -1,0 +1,96 @@
+//! The first lines of a dump say what made it. A restore looks at them before it does anything.
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+
+use crate::strategy::{RawStream, StrategyError};
+
+/// Enough for the header of any version, in bytes.
+const ENOUGH: usize = 4096;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Header {
+    /// Major version of the dumped server, in the form of `server_version_num / 10000`.
+    pub major: Option<u32>,
+    /// As the server names it: `UTF8`.
+    pub encoding: Option<String>,
+}
+
+/// Reads the header; the stream that comes back still begins with it.
+pub async fn peek(artifact: RawStream) -> Result<(Header, RawStream), StrategyError> {
+    // A dump shorter than the header's bound ends here, and is asked for its end again below.
+    let mut artifact = artifact.fuse();
+    let mut chunks: Vec<Bytes> = Vec::new();
+    let mut length = 0;
+    while length < ENOUGH {
+        let Some(chunk) = artifact.next().await else {
+            break;
+        };
+        let chunk = chunk.map_err(StrategyError::Artifact)?;
+        length += chunk.len();
+        chunks.push(chunk);
+    }
+    let header = parse(&chunks.concat());
+    let whole = stream::iter(chunks.into_iter().map(Ok)).chain(artifact);
+    Ok((header, whole.boxed()))
+}
+
+fn parse(start: &[u8]) -> Header {
+    let start = String::from_utf8_lossy(&start[..start.len().min(ENOUGH)]);
+    let mut header = Header::default();
+    for line in start.lines().map(str::trim_end) {
+        if let Some(version) = line.strip_prefix("-- Dumped from database version ") {
+            header.major = header.major.or_else(|| major(version));
+        } else if let Some(encoding) = line.strip_prefix("SET client_encoding = '") {
+            let name = encoding.trim_end_matches("';");
+            let plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+            if header.encoding.is_none() && !name.is_empty() && name.chars().all(plain) {
+                header.encoding = Some(name.to_owned());
+            }
+        }
+    }
+    header
+}
+
+/// `15.18 (Debian …)` → 15, `16beta1` → 16, `9.6.24` → 9.
+fn major(version: &str) -> Option<u32> {
+    let digits = version
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(version.len());
+    version[..digits].parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_is_read() {
+        let text = "--\n-- PostgreSQL database dump\n--\n\n\\restrict x\n\n\
+            -- Dumped from database version 15.18 (Debian 15.18-0+deb12u1)\n\
+            -- Dumped by pg_dump version 17.1\n\nSET client_encoding = 'LATIN1';\n\
+            SET client_encoding = 'UTF8';\n-- Dumped from database version 99\n";
+        let found = parse(text.as_bytes());
+        assert_eq!(found.major, Some(15));
+        assert_eq!(found.encoding.as_deref(), Some("LATIN1"));
+        assert_eq!(
+            parse(b"-- Dumped from database version 16beta1").major,
+            Some(16)
+        );
+        assert_eq!(parse(b"-- Dumped from database version x").major, None);
+        assert_eq!(parse(b"SET client_encoding = 'a b'").encoding, None);
+        assert_eq!(parse(b""), Header::default());
+    }
+
+    #[tokio::test]
+    async fn a_dump_shorter_than_the_bound_comes_back_whole() {
+        // A stream of this kind must not be polled after its end.
+        let once = stream::unfold(Some("-- short"), |text| async move {
+            Some((Ok(Bytes::from(text?)), None))
+        });
+        let (header, whole) = peek(once.boxed()).await.unwrap();
+        assert_eq!(header, Header::default());
+        let chunks: Vec<Bytes> = whole.map(Result::unwrap).collect().await;
+        assert_eq!(chunks, ["-- short"]);
+    }
+}

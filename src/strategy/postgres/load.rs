@@ -1,0 +1,214 @@
+//! Feeds a dump to `psql` in the staging database, judging every byte once more before it goes in:
+//! what was validated is what is loaded.
+
+use bytes::Bytes;
+use futures_util::{
+    StreamExt,
+    future::{self, Either},
+};
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt},
+    time,
+};
+
+use super::{
+    errors,
+    names::literal,
+    server::{SHORT, Server},
+    survey::Survey,
+    validate::{LARGE_OBJECTS, PlainDump},
+};
+use crate::{
+    docker::{Chunk, DockerError, Session},
+    domain::manifest::Fingerprint,
+    strategy::{Journal, RawStream, StrategyError, Validator, stderr::Stderr},
+};
+
+/// A crash loses nothing that matters: an unfinished staging database is dropped, and the exchange
+/// of the names is written through to the disk with all that was before it.
+const SESSION: &str = "-c synchronous_commit=off -c default_transaction_read_only=off";
+
+/// Locks that one table takes in a transaction: itself, its indexes, its TOAST table and that one's
+/// index, a sequence.
+const LOCKS_A_TABLE: u64 = 8;
+
+/// One transaction is the tidiest way. But it locks every object that it makes, large objects too,
+/// until the server has no memory for more; then the staging database alone has to do.
+pub fn fits_one_transaction(fingerprint: &Fingerprint, locks: u64) -> bool {
+    let large = fingerprint.counts.get(LARGE_OBJECTS).copied().unwrap_or(0);
+    let tables = fingerprint.counts.len() as u64;
+    tables * LOCKS_A_TABLE + large < locks / 2
+}
+
+pub struct Load<'a> {
+    pub server: &'a Server,
+    pub staging: &'a str,
+    /// What the dump holds, as counted before.
+    pub expected: &'a Fingerprint,
+    pub one_transaction: bool,
+    pub journal: &'a dyn Journal,
+}
+
+impl Load<'_> {
+    pub async fn run(&self, artifact: RawStream) -> Result<(), StrategyError> {
+        // psql would print the results of SELECTs: thousands, with large objects.
+        let mut options = vec!["--output=/dev/null"];
+        if self.one_transaction {
+            options.push("--single-transaction");
+        }
+        let name = self.session();
+        let command = self.server.psql(self.staging, &options, &name, SESSION);
+        let site = &self.server.site;
+        site.watch(async {
+            let session = site.engine.exec(&site.container.id, command).await?;
+            Box::pin(self.drive(session, artifact)).await
+        })
+        .await
+    }
+
+    async fn drive(&self, session: Session, artifact: RawStream) -> Result<(), StrategyError> {
+        let Session {
+            stdin,
+            mut output,
+            exit,
+        } = session;
+        let mut stdin = stdin.ok_or_else(|| DockerError::Cut {
+            container: self.server.site.container.name.clone(),
+            reason: "there is no way in".to_owned(),
+        })?;
+        let mut stderr = Stderr::new(self.server.settings.mask());
+        let listening = async {
+            while let Some(chunk) = output.next().await {
+                if let Chunk::Stderr(bytes) = chunk? {
+                    stderr.push(&bytes);
+                }
+            }
+            Ok::<_, StrategyError>(())
+        };
+        let feeding = self.feed(stdin.as_mut(), artifact);
+        tokio::pin!(listening, feeding);
+        let whole = match future::select(feeding, listening.as_mut()).await {
+            Either::Left((done, _)) => {
+                done?;
+                self.patiently(listening).await??;
+                true
+            }
+            // It ended before it had read everything: it has something to say.
+            Either::Right((ended, _)) => {
+                ended?;
+                false
+            }
+        };
+        let what = format!("loading into {}", self.staging);
+        match exit.await? {
+            0 if whole => Ok(()),
+            0 => Err(StrategyError::refused(
+                format!("{what} failed: psql ended before it had read everything"),
+                "",
+            )),
+            code => Err(errors::complaint(&what, "psql", code, &stderr.text())),
+        }
+    }
+
+    async fn feed(
+        &self,
+        stdin: &mut (dyn AsyncWrite + Send + Unpin),
+        mut artifact: RawStream,
+    ) -> Result<(), StrategyError> {
+        let mut judge = Box::new(PlainDump::default());
+        let mut passed = 0;
+        while let Some(chunk) = artifact.next().await {
+            let chunk = chunk.map_err(StrategyError::Artifact)?;
+            judge.feed(&chunk);
+            if let Some(fault) = judge.fault() {
+                return Err(changed(fault));
+            }
+            passed += chunk.len() as u64;
+            self.write(stdin, &chunk).await?;
+            self.journal.progress(passed);
+        }
+        let found = judge.finish().map_err(|fault| changed(&fault))?;
+        if let Some(difference) = self.expected.differences(&found, 1).first() {
+            return Err(changed(difference));
+        }
+        // The answer to a broken pipe comes with the exit status.
+        let _ = stdin.shutdown().await;
+        Ok(())
+    }
+
+    async fn write(
+        &self,
+        stdin: &mut (dyn AsyncWrite + Send + Unpin),
+        chunk: &Bytes,
+    ) -> Result<(), StrategyError> {
+        let gone = match self.patiently(stdin.write_all(chunk)).await? {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        // psql ended; its exit status will say why, and end this wait.
+        time::sleep(self.server.site.stall).await;
+        Err(DockerError::Cut {
+            container: self.server.site.container.name.clone(),
+            reason: gone.to_string(),
+        }
+        .into())
+    }
+
+    /// Waits as long as the server works on what it already has: building an index may take hours
+    /// in which no byte moves.
+    async fn patiently<T>(&self, work: impl Future<Output = T>) -> Result<T, StrategyError> {
+        let stall = self.server.site.stall;
+        let mut missed = false;
+        tokio::pin!(work);
+        loop {
+            if let Ok(done) = time::timeout(stall, work.as_mut()).await {
+                return Ok(done);
+            }
+            match self.works().await? {
+                Some(true) => missed = false,
+                // Not there yet, or just gone: that settles itself.
+                None if !missed => missed = true,
+                Some(false) | None => {
+                    return Err(DockerError::Stalled {
+                        container: self.server.site.container.name.clone(),
+                        program: "psql".to_owned(),
+                        after: stall,
+                    }
+                    .into());
+                }
+            }
+        }
+    }
+
+    /// What our session calls itself.
+    fn session(&self) -> String {
+        format!("holdfast-load-{}", self.staging)
+    }
+
+    /// Whether the server did something for our session since the last time-out, or does so now;
+    /// `None` when there is no such session.
+    async fn works(&self) -> Result<Option<bool>, StrategyError> {
+        let query = format!(
+            "SELECT state_change > clock_timestamp() - interval '{} ms'
+               OR state = 'active' AND coalesce(wait_event_type, '') NOT IN ('Lock', 'Client')
+             FROM pg_stat_activity WHERE application_name = {};",
+            self.server.site.stall.as_millis(),
+            literal(&self.session()),
+        );
+        let from = Survey::now(self.server, self.staging).await?.from;
+        let what = "looking at the load";
+        let answer = self.server.run(&from, query, what, SHORT).await?;
+        let mut sessions = answer.lines().filter(|line| !line.is_empty()).peekable();
+        Ok(sessions
+            .peek()
+            .is_some()
+            .then(|| sessions.any(|works| works == "t")))
+    }
+}
+
+fn changed(fault: &str) -> StrategyError {
+    StrategyError::refused(
+        format!("the artifact is not what was checked before: {fault}"),
+        "Verify the artifact; its storage may be failing.",
+    )
+}

@@ -1,0 +1,174 @@
+//! Where artifacts are kept. One file a target, its name in `ALL`; `tests/targets` proves each
+//! against the same contract.
+
+pub mod layout;
+mod local;
+pub mod memory;
+
+use std::{collections::BTreeMap, io, ops::Range, path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+pub use self::layout::Key;
+pub use crate::domain::form::Field;
+use crate::domain::{
+    failure::{Failure, FieldErrors},
+    secret::Secret,
+};
+
+/// Every kind of target there is.
+pub const ALL: &[&dyn TargetKind] = &[
+    &local::LocalKind, //
+];
+
+pub fn kind(name: &str) -> Option<&'static dyn TargetKind> {
+    ALL.iter().copied().find(|kind| kind.name() == name)
+}
+
+/// Bytes on their way. An `Err` item means the source failed: whatever receives the stream must
+/// leave nothing behind. The end without an error is the source's word that this was all.
+pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
+
+/// A place for whole files under keys.
+///
+/// Contract, kept by every implementation:
+/// - `put` is whole or absent: cancelled (future dropped), failed or killed, nothing appears under
+///   `key` and nothing stays behind, except partial data that `sweep` finds after a kill. It never
+///   overwrites: an existing key is `TargetError::Exists`. When it returns, the data is durable.
+/// - `get` of a range past the end is an error; `list` is recursive, sorted by key, and never shows
+///   partial data; `delete` of what is not there is fine.
+/// - No method retries or logs by itself; decorators and callers do.
+#[async_trait]
+pub trait Target: Send + Sync + 'static {
+    /// For people: `Local storage (/srv/backups)`. No secrets.
+    fn describe(&self) -> String;
+
+    /// Stores the stream under `key`. `size_hint` in bytes, when known, lets a target refuse early.
+    async fn put(
+        &self,
+        key: &Key,
+        body: ByteStream,
+        size_hint: Option<u64>,
+    ) -> Result<Stored, TargetError>;
+
+    /// The stored bytes, or those of `range` (end exclusive).
+    async fn get(&self, key: &Key, range: Option<Range<u64>>) -> Result<ByteStream, TargetError>;
+
+    /// `None` when there is nothing under `key`.
+    async fn stat(&self, key: &Key) -> Result<Option<Stat>, TargetError>;
+
+    async fn list(&self, prefix: &str) -> Result<Vec<Entry>, TargetError>;
+
+    async fn delete(&self, key: &Key) -> Result<(), TargetError>;
+
+    /// Can it be written to, now? Leaves nothing behind.
+    async fn check(&self) -> Result<(), TargetError>;
+
+    /// Removes partial data of dead processes; answers what it removed. Called at start, when no
+    /// put of this process is under way.
+    async fn sweep(&self) -> Result<Vec<String>, TargetError>;
+
+    /// Where a person finds `key` with stock tools: a path, or `s3://…`. For manifests and pages.
+    fn locate(&self, key: &Key) -> String;
+}
+
+/// What a target says it stored: counted and hashed while writing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    pub size: u64,
+    /// Lower hex.
+    pub sha256: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stat {
+    pub size: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    pub key: Key,
+    pub size: u64,
+}
+
+/// A kind of target: what a form asks for, and how to open one.
+pub trait TargetKind: Send + Sync {
+    /// Stable name, as stored in configs: `local`.
+    fn name(&self) -> &'static str;
+    fn label(&self) -> &'static str;
+    fn description(&self) -> &'static str;
+    fn icon(&self) -> &'static str;
+    fn fields(&self) -> &'static [Field];
+
+    /// Checks the settings without touching anything outside.
+    fn check(&self, settings: &Settings) -> Result<(), FieldErrors>;
+
+    fn open(&self, place: &Place, settings: &Settings) -> Result<Arc<dyn Target>, FieldErrors>;
+}
+
+/// A target's settings as configured; secrets come from the vault, beside the plain values.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    pub plain: BTreeMap<String, String>,
+    pub secrets: BTreeMap<String, Secret>,
+}
+
+/// What the server gives every target kind.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Folder of the local target: `{data}/backups`.
+    pub local_root: PathBuf,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum TargetError {
+    #[error("{key} already exists in {at}")]
+    Exists { key: String, at: String },
+    #[error("{key} is not in {at}")]
+    Missing { key: String, at: String },
+    #[error("no space left in {at}")]
+    Full { at: String },
+    #[error("{at} refused: {reason}")]
+    Refused { at: String, reason: String },
+    #[error("{at} did not answer as it should: {reason}")]
+    Unavailable { at: String, reason: String },
+    /// The stream given to `put` ended with an error: the cause lies with its sender.
+    #[error("the data stopped coming: {0}")]
+    Source(io::Error),
+    #[error("{0:?} is no usable name: {1}")]
+    BadKey(String, &'static str),
+}
+
+impl TargetError {
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Source(_))
+    }
+
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Exists { .. } => "Holdfast never overwrites a backup; try again in a second.",
+            Self::Missing { .. } => {
+                "It was moved or deleted outside Holdfast; look for it, or choose another backup."
+            }
+            Self::Full { .. } => "Free some space, or keep fewer backups.",
+            Self::Refused { .. } => "Check the permissions of that place.",
+            Self::Unavailable { .. } => {
+                "It is tried again; check the disk or the network if it stays."
+            }
+            Self::Source(_) => "",
+            Self::BadKey(..) => "Use letters, digits, dots, dashes and underscores.",
+        }
+    }
+}
+
+impl From<TargetError> for Failure {
+    fn from(error: TargetError) -> Self {
+        if error.is_temporary() {
+            Failure::temporary(error.to_string(), error.hint())
+        } else {
+            Failure::permanent(error.to_string(), error.hint())
+        }
+    }
+}

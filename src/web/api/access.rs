@@ -1,0 +1,202 @@
+//! Who may call what: one table, and the gate that keeps to it. What is not in the table cannot be
+//! called, so an operation that somebody forgot to add is closed, not open.
+
+use std::sync::Arc;
+
+use poem::{
+    Endpoint, IntoResponse, Request, Response, Result,
+    http::{Method, StatusCode, header},
+};
+
+use super::error::ApiError;
+use crate::{
+    app::{AppError, Caller},
+    domain::access::Role,
+    web::{Web, request::Browser},
+};
+
+/// What an operation asks of its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Anybody,
+    AtLeast(Role),
+}
+
+const VIEWER: Access = Access::AtLeast(Role::Viewer);
+const OPERATOR: Access = Access::AtLeast(Role::Operator);
+const ADMIN: Access = Access::AtLeast(Role::Admin);
+
+/// Method, path below `/api`, least role.
+pub type Operation = (&'static str, &'static str, Access);
+
+/// Every operation there is.
+pub const OPERATIONS: &[Operation] = &[
+    ("GET", "/openapi.json", Access::Anybody),
+    ("POST", "/login", Access::Anybody),
+    ("POST", "/logout", VIEWER),
+    ("GET", "/me", VIEWER),
+    // Apps
+    ("GET", "/apps", VIEWER),
+    ("POST", "/apps", OPERATOR),
+    ("POST", "/apps/discover", OPERATOR),
+    ("GET", "/apps/{slug}", VIEWER),
+    ("PUT", "/apps/{slug}", OPERATOR),
+    ("DELETE", "/apps/{slug}", OPERATOR),
+    ("GET", "/apps/{slug}/backups/detect", VIEWER),
+    // Configs
+    ("GET", "/apps/{slug}/backups/configs", VIEWER),
+    ("POST", "/apps/{slug}/backups/configs", OPERATOR),
+    ("PUT", "/backups/configs/{id}", OPERATOR),
+    ("DELETE", "/backups/configs/{id}", OPERATOR),
+    // Runs
+    ("GET", "/backups/summary", VIEWER),
+    ("GET", "/apps/{slug}/backups/runs", VIEWER),
+    ("POST", "/apps/{slug}/backups/run", OPERATOR),
+    ("POST", "/backups/configs/{id}/run", OPERATOR),
+    ("GET", "/backups/runs/{id}", VIEWER),
+    ("GET", "/backups/runs/{id}/download", OPERATOR),
+    ("POST", "/backups/runs/{id}/cancellation", OPERATOR),
+    // Restores
+    ("GET", "/backups/runs/{id}/restore-preview", OPERATOR),
+    ("POST", "/backups/restore/{id}", OPERATOR),
+    ("GET", "/restores", VIEWER),
+    ("GET", "/restores/{id}", VIEWER),
+    ("POST", "/restores/{id}/undo", OPERATOR),
+    ("POST", "/restores/{id}/cancellation", OPERATOR),
+    // What happened
+    ("GET", "/activity", VIEWER),
+    ("GET", "/activity/{position}", VIEWER),
+    ("GET", "/apps/{slug}/activity", VIEWER),
+    ("GET", "/audit/export", ADMIN),
+    ("POST", "/audit/verify", ADMIN),
+    // Users; everybody has tokens of their own
+    ("GET", "/users", ADMIN),
+    ("POST", "/users", ADMIN),
+    ("DELETE", "/users/{id}", ADMIN),
+    ("PUT", "/users/{id}/password", ADMIN),
+    ("GET", "/apikeys", VIEWER),
+    ("POST", "/apikeys", VIEWER),
+    ("DELETE", "/apikeys/{id}", VIEWER),
+    // The server itself
+    ("GET", "/system/doctor", ADMIN),
+    ("POST", "/system/rebuild", ADMIN),
+];
+
+/// Round all operations: finds the row, asks who is there, hands the caller on.
+pub async fn check<E: Endpoint>(endpoint: Arc<E>, mut req: Request) -> Result<Response> {
+    let (method, form, access) = wanted(req.method(), req.uri().path())?;
+    if let Access::AtLeast(role) = access {
+        let caller = authenticate(&req).await?.ok_or(AppError::Unauthenticated);
+        let caller = caller.map_err(ApiError::from)?;
+        caller.must_be(role).map_err(ApiError::from)?;
+        req.extensions_mut().insert(caller);
+    }
+    super::queries::check(method, form, req.uri().query())?;
+    endpoint.call(req).await.map(IntoResponse::into_response)
+}
+
+fn wanted(method: &Method, path: &str) -> Result<Operation, ApiError> {
+    let method = if method == Method::HEAD {
+        &Method::GET
+    } else {
+        method
+    };
+    let rows = || OPERATIONS.iter().filter(|(_, form, _)| fits(form, path));
+    if let Some(operation) = rows().find(|(name, ..)| *name == method.as_str()) {
+        return Ok(*operation);
+    }
+    let allowed: Vec<&str> = rows().map(|(name, ..)| *name).collect();
+    Err(if allowed.is_empty() {
+        ApiError::no_such_route()
+    } else {
+        ApiError::method_not_allowed(&allowed)
+    })
+}
+
+/// `/apps/{slug}` fits `/apps/shop`: a name in braces stands for one part, never for none.
+fn fits(form: &str, path: &str) -> bool {
+    let mut parts = path.split('/');
+    let same = form.split('/').all(|expected| {
+        parts.next().is_some_and(|part| {
+            if expected.starts_with('{') {
+                !part.is_empty()
+            } else {
+                part == expected
+            }
+        })
+    });
+    same && parts.next().is_none()
+}
+
+/// By bearer token or session cookie. One that is shown must be good: a bad token with a good
+/// cookie is refused.
+async fn authenticate(req: &Request) -> Result<Option<Caller>, ApiError> {
+    let Some(web) = req.data::<Web>() else {
+        return Err(AppError::Internal("the API was assembled without its data".into()).into());
+    };
+    let browser = Browser::of(req, web);
+    let from = &browser.address;
+    if req.headers().contains_key(header::AUTHORIZATION) {
+        let token = bearer(req).ok_or(AppError::Unauthenticated)?;
+        return Ok(web.holdfast.bearer(token, from).await?);
+    }
+    Ok(match browser.session() {
+        Some(cookie) => web.holdfast.session(cookie.expose(), from).await?,
+        None => None,
+    })
+}
+
+fn bearer(req: &Request) -> Option<&str> {
+    let value = req.header(header::AUTHORIZATION)?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
+}
+
+impl ApiError {
+    fn no_such_route() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "there is no such operation; /api/openapi.json lists them all",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poem::error::ResponseError;
+
+    use super::*;
+
+    #[test]
+    fn a_path_fits_part_by_part() {
+        assert!(fits("/apps/{slug}", "/apps/shop"));
+        assert!(fits("/apps/{slug}/backups/run", "/apps/shop/backups/run"));
+        for path in [
+            "/apps",
+            "/apps/",
+            "/apps/shop/",
+            "/apps/a/b",
+            "apps/a",
+            "/Apps/a",
+        ] {
+            assert!(!fits("/apps/{slug}", path), "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_in_the_table_is_closed() {
+        let get = |path| wanted(&Method::GET, path).map(|(_, _, access)| access);
+        assert_eq!(get("/apps").ok(), Some(VIEWER));
+        assert_eq!(
+            wanted(&Method::HEAD, "/apps").ok(),
+            Some(("GET", "/apps", VIEWER))
+        );
+        let missing = get("/nothing").map_err(|error| error.status().as_u16());
+        assert_eq!(missing, Err(404));
+        let refused = wanted(&Method::PATCH, "/apps/shop").map_err(|error| error.to_string());
+        assert_eq!(refused, Err("use GET, PUT, DELETE here".to_owned()));
+    }
+}

@@ -1,0 +1,114 @@
+//! Successes other than a plain 200 with JSON.
+
+use poem::{IntoResponse, Response, http::StatusCode};
+use poem_openapi::{
+    ApiResponse,
+    payload::{Json, Payload},
+    registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
+    types::{ToJSON, Type},
+};
+
+use super::error::ApiError;
+
+pub type Answer<T> = Result<Json<T>, ApiError>;
+
+/// 201: it is there now.
+pub struct Created<T>(pub T);
+
+/// 202: it is in the log, and will be done.
+pub struct Accepted<T>(pub T);
+
+/// 204.
+pub struct Done;
+
+fn meta(status: u16, description: &'static str, content: Vec<MetaMediaType>) -> MetaResponses {
+    MetaResponses {
+        responses: vec![MetaResponse {
+            description,
+            status: Some(status),
+            status_range: None,
+            content,
+            headers: Vec::new(),
+        }],
+    }
+}
+
+fn json<T: Type>() -> Vec<MetaMediaType> {
+    vec![MetaMediaType {
+        content_type: Json::<T>::CONTENT_TYPE,
+        schema: T::schema_ref(),
+    }]
+}
+
+impl<T: ToJSON> ApiResponse for Created<T> {
+    fn meta() -> MetaResponses {
+        meta(201, "Created.", json::<T>())
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: ToJSON> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        Json(self.0)
+            .with_status(StatusCode::CREATED)
+            .into_response()
+    }
+}
+
+impl<T: ToJSON> ApiResponse for Accepted<T> {
+    fn meta() -> MetaResponses {
+        meta(202, "Accepted: it will be done.", json::<T>())
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: ToJSON> IntoResponse for Accepted<T> {
+    fn into_response(self) -> Response {
+        Json(self.0)
+            .with_status(StatusCode::ACCEPTED)
+            .into_response()
+    }
+}
+
+impl ApiResponse for Done {
+    fn meta() -> MetaResponses {
+        meta(204, "Done.", Vec::new())
+    }
+
+    fn register(_: &mut Registry) {}
+}
+
+impl IntoResponse for Done {
+    fn into_response(self) -> Response {
+        StatusCode::NO_CONTENT.into_response()
+    }
+}
+
+/// 200 with bytes of any length.
+pub struct Stream(pub Response);
+
+impl ApiResponse for Stream {
+    fn meta() -> MetaResponses {
+        let content = MetaMediaType {
+            content_type: "application/octet-stream",
+            schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format(
+                "string", "binary",
+            ))),
+        };
+        meta(200, "The bytes.", vec![content])
+    }
+
+    fn register(_: &mut Registry) {}
+}
+
+impl IntoResponse for Stream {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}

@@ -1,0 +1,89 @@
+//! Backup configs: what is backed up, where to, when, and how long it is kept.
+
+mod input;
+mod output;
+
+use poem_openapi::{OpenApi, param::Path, payload::Json};
+
+pub use self::output::next_run;
+use self::{input::ConfigBody, output::Config};
+use super::{
+    answer::{Answer, Created, Done},
+    body::Body,
+    error::ApiError,
+    visit::Visit,
+};
+use crate::domain::ids::ConfigId;
+
+pub struct Configs;
+
+#[OpenApi]
+impl Configs {
+    /// The configs of an app, oldest first
+    #[oai(
+        path = "/apps/:slug/backups/configs",
+        method = "get",
+        operation_id = "list_configs"
+    )]
+    async fn list_configs(&self, visit: Visit, slug: Path<String>) -> Answer<Vec<Config>> {
+        let app = visit.holdfast.app(&visit.caller, &slug).await?;
+        let configs = visit.holdfast.configs(&visit.caller, &app).await?;
+        let now = visit.holdfast.log().now();
+        let configs = configs.iter().map(|config| Config::of(config, now));
+        Ok(Json(configs.collect()))
+    }
+
+    /// Adds a config; everything is checked, down to a look at the running service
+    #[oai(
+        path = "/apps/:slug/backups/configs",
+        method = "post",
+        operation_id = "add_config"
+    )]
+    async fn add_config(
+        &self,
+        visit: Visit,
+        slug: Path<String>,
+        body: Body<ConfigBody>,
+    ) -> Result<Created<Config>, ApiError> {
+        let input = body.0.checked()?;
+        let config = visit
+            .holdfast
+            .create_config(&visit.caller, &slug, input)
+            .await?;
+        Ok(Created(Config::of(&config, visit.holdfast.log().now())))
+    }
+
+    /// Changes a config; absent fields and masked secrets keep their value
+    #[oai(
+        path = "/backups/configs/:id",
+        method = "put",
+        operation_id = "change_config"
+    )]
+    async fn change_config(
+        &self,
+        visit: Visit,
+        id: Path<i64>,
+        body: Body<ConfigBody>,
+    ) -> Answer<Config> {
+        let input = body.0.checked()?;
+        let config = visit
+            .holdfast
+            .change_config(&visit.caller, ConfigId(*id), input)
+            .await?;
+        Ok(Json(Config::of(&config, visit.holdfast.log().now())))
+    }
+
+    /// Removes a config; its runs and artifacts stay
+    #[oai(
+        path = "/backups/configs/:id",
+        method = "delete",
+        operation_id = "remove_config"
+    )]
+    async fn remove_config(&self, visit: Visit, id: Path<i64>) -> Result<Done, ApiError> {
+        visit
+            .holdfast
+            .remove_config(&visit.caller, ConfigId(*id))
+            .await?;
+        Ok(Done)
+    }
+}

@@ -1,0 +1,157 @@
+//! A config as it is sent. Some fields come as JSON or as text that holds JSON; some are only in
+//! what is answered, and are passed over when they come back; some ask for what this version
+//! cannot do, and are refused by name rather than stored and ignored.
+
+use std::collections::BTreeMap;
+
+use poem_openapi::Object;
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, IgnoredAny},
+};
+use serde_json::Value;
+
+use crate::{
+    app::{AppError, ConfigInput},
+    domain::{failure::FieldErrors, secret::Secret},
+    web::api::{body::Loose, error::ApiError},
+};
+
+/// Absent fields keep their value, or get their default in a new config.
+#[derive(Object, Deserialize, Default)]
+#[oai(write_only_all, rename = "ConfigInput")]
+#[serde(deny_unknown_fields, default)]
+#[allow(dead_code)] // what is only answered is never looked at
+pub struct ConfigBody {
+    /// For people.
+    name: Option<String>,
+    /// Service of the app, as in its compose file.
+    service: Option<String>,
+    /// What to back up: `postgres`, …
+    strategy: Option<String>,
+    /// The strategy's plain options: `database`, `user`, …
+    options: Option<BTreeMap<String, String>>,
+    /// The strategy's credentials; write-only. Sent back masked, a value stays as it is.
+    credentials: Option<BTreeMap<String, String>>,
+    /// A list of absolute paths, for strategies that need them.
+    paths: Option<Loose<Vec<String>>>,
+    /// Where to store: `local`, …
+    target: Option<String>,
+    /// The target's settings, secrets among them.
+    target_config_json: Option<Loose<BTreeMap<String, Setting>>>,
+    /// Five POSIX fields or an `@` word; empty means manual only.
+    schedule_cron: Option<String>,
+    /// IANA name the schedule is evaluated in; `UTC` by default.
+    time_zone: Option<String>,
+    enabled: Option<bool>,
+    /// `gzip`, `zstd` or `none`.
+    compression: Option<String>,
+    /// `count` or `time`.
+    retention_mode: Option<String>,
+    retention_count: Option<u32>,
+    retention_days: Option<u32>,
+    /// Read the stored artifact back before the run counts.
+    verify_upload: Option<bool>,
+    /// Not supported by this version: must be empty.
+    pre_hooks: Option<Loose<Vec<Value>>>,
+    /// Not supported by this version: must be empty.
+    post_hooks: Option<Loose<Vec<Value>>>,
+    /// Not supported by this version: must be `none`.
+    encryption: Option<String>,
+    /// Only `catch_up`: after downtime one run makes up for all that were missed.
+    missed_policy: Option<String>,
+    // Only answered; passed over when an answer is sent back.
+    #[oai(skip)]
+    id: IgnoredAny,
+    #[oai(skip)]
+    uuid: IgnoredAny,
+    #[oai(skip)]
+    app_id: IgnoredAny,
+    #[oai(skip)]
+    next_run_at: IgnoredAny,
+    #[oai(skip)]
+    revision: IgnoredAny,
+    #[oai(skip)]
+    created_at: IgnoredAny,
+    #[oai(skip)]
+    updated_at: IgnoredAny,
+}
+
+/// A setting is a text; numbers and truth values are taken as such.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Setting(String);
+
+impl<'de> Deserialize<'de> for Setting {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(match Value::deserialize(deserializer)? {
+            Value::String(text) => text,
+            Value::Null => String::new(),
+            Value::Bool(value) => value.to_string(),
+            Value::Number(value) => value.to_string(),
+            Value::Array(_) | Value::Object(_) => {
+                return Err(D::Error::custom("a setting is a text"));
+            }
+        }))
+    }
+}
+
+impl ConfigBody {
+    pub fn checked(self) -> Result<ConfigInput, ApiError> {
+        self.refuse_unsupported()?;
+        let secret = |map: BTreeMap<String, String>| {
+            let pairs = map.into_iter();
+            pairs
+                .map(|(key, value)| (key, Secret::new(value)))
+                .collect()
+        };
+        Ok(ConfigInput {
+            name: self.name,
+            service: self.service,
+            strategy: self.strategy,
+            options: self.options,
+            credentials: self.credentials.map(secret),
+            paths: self.paths.map(|paths| paths.0),
+            target: self.target,
+            target_settings: self.target_config_json.map(|settings| {
+                let pairs = settings.0.into_iter();
+                pairs
+                    .map(|(key, value)| (key, Secret::new(value.0)))
+                    .collect()
+            }),
+            schedule_cron: self.schedule_cron,
+            time_zone: self.time_zone,
+            enabled: self.enabled,
+            compression: self.compression,
+            retention_mode: self.retention_mode,
+            retention_count: self.retention_count,
+            retention_days: self.retention_days,
+            verify_upload: self.verify_upload,
+        })
+    }
+
+    /// What is asked for must happen, or be refused.
+    fn refuse_unsupported(&self) -> Result<(), AppError> {
+        let mut errors = FieldErrors::default();
+        for (field, hooks) in [
+            ("pre_hooks", &self.pre_hooks),
+            ("post_hooks", &self.post_hooks),
+        ] {
+            if hooks.as_ref().is_some_and(|hooks| !hooks.0.is_empty()) {
+                errors.add(
+                    field,
+                    "this version of Holdfast runs no hooks; leave it empty",
+                );
+            }
+        }
+        if !matches!(self.encryption.as_deref(), None | Some("" | "none")) {
+            errors.add(
+                "encryption",
+                "this version of Holdfast does not encrypt; use none",
+            );
+        }
+        if !matches!(self.missed_policy.as_deref(), None | Some("" | "catch_up")) {
+            errors.add("missed_policy", "use catch_up");
+        }
+        Ok(errors.into_result()?)
+    }
+}

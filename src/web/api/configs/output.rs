@@ -1,0 +1,116 @@
+//! A config as it is answered. Secrets are masked, whatever they are called.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use poem_openapi::Object;
+
+use crate::{
+    app::MASK,
+    domain::{
+        config::{ConfigSpec, Retention},
+        schedule::{self, Schedule},
+    },
+    readmodel::configs,
+    web::api::values::{Time, json_text, uuid},
+};
+
+#[derive(Object)]
+#[oai(read_only_all, skip_serializing_if_is_none)]
+pub struct Config {
+    id: i64,
+    uuid: String,
+    app_id: i64,
+    name: String,
+    service: String,
+    strategy: String,
+    /// The strategy's plain options.
+    options: BTreeMap<String, String>,
+    /// Names of the credentials that are set; values are masked.
+    credentials: BTreeMap<String, String>,
+    /// JSON list, as text.
+    paths: String,
+    target: String,
+    /// JSON object, as text; secrets are masked.
+    target_config_json: String,
+    schedule_cron: String,
+    time_zone: String,
+    enabled: bool,
+    /// Of the schedule, counted from now; absent when it is manual or paused.
+    next_run_at: Option<Time>,
+    missed_policy: String,
+    compression: String,
+    encryption: String,
+    /// `count` or `time`.
+    retention_mode: String,
+    retention_count: u32,
+    retention_days: u32,
+    verify_upload: bool,
+    /// JSON list, as text.
+    pre_hooks: String,
+    /// JSON list, as text.
+    post_hooks: String,
+    /// 1 for the first form of this config, one more with each change.
+    revision: i32,
+    created_at: Time,
+    updated_at: Time,
+}
+
+impl Config {
+    pub fn of(config: &configs::Model, now: DateTime<Utc>) -> Self {
+        let spec = config.spec();
+        let (retention_mode, retention_count, retention_days) = match spec.retention {
+            Retention::Count { count } => ("count", count, 30),
+            Retention::Time { days } => ("time", 7, days),
+        };
+        Self {
+            id: config.id,
+            uuid: uuid("config", config.id, config.created_at),
+            app_id: config.app_id,
+            next_run_at: next_run(&spec, now).map(Into::into),
+            credentials: masked(&spec.credentials),
+            paths: json_text(&spec.paths),
+            target_config_json: target_settings(&spec),
+            name: spec.name,
+            service: spec.service,
+            strategy: spec.strategy,
+            options: spec.options,
+            target: spec.target,
+            schedule_cron: spec.schedule_cron,
+            time_zone: spec.time_zone,
+            enabled: spec.enabled,
+            missed_policy: "catch_up".to_owned(),
+            compression: spec.compression.name().to_owned(),
+            encryption: "none".to_owned(),
+            retention_mode: retention_mode.to_owned(),
+            retention_count,
+            retention_days,
+            verify_upload: spec.verify_upload,
+            pre_hooks: "[]".to_owned(),
+            post_hooks: "[]".to_owned(),
+            revision: config.revision,
+            created_at: Time::of(config.created_at),
+            updated_at: Time::of(config.updated_at),
+        }
+    }
+}
+
+/// When the schedule comes next, counted from `now`.
+pub fn next_run(spec: &ConfigSpec, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    if !spec.enabled {
+        return None;
+    }
+    let schedule = Schedule::parse(&spec.schedule_cron).ok()?;
+    schedule.next_after(now, schedule::zone(&spec.time_zone)?)
+}
+
+fn masked<T>(secrets: &BTreeMap<String, T>) -> BTreeMap<String, String> {
+    let names = secrets.keys().cloned();
+    names.map(|name| (name, MASK.to_owned())).collect()
+}
+
+fn target_settings(spec: &ConfigSpec) -> String {
+    let mut settings = spec.target_settings.clone();
+    settings.extend(masked(&spec.target_secrets));
+    json_text(&settings)
+}

@@ -1,0 +1,71 @@
+//! The JSON API: the contract that clients of the replaced module rely on, and what came with
+//! Holdfast. One file a resource: what is sent and answered, how it is converted, its operations.
+//!
+//! - `access` has the one table of who may call what, and lets nothing else through;
+//! - `visit` is who asks, as an operation gets it; `body` and `queries` look at what was sent;
+//! - `answer` and `values` are the forms that answers share; `error` is every other answer.
+
+pub mod access;
+mod activity;
+mod answer;
+mod apikeys;
+mod apps;
+mod audit;
+mod body;
+mod configs;
+mod detect;
+mod error;
+mod queries;
+mod restores;
+mod runs;
+mod session;
+mod summary;
+mod system;
+mod users;
+mod values;
+mod visit;
+
+use poem::{Endpoint, EndpointExt, Route, get, handler, middleware::CatchPanic, web::Data};
+use poem_openapi::OpenApiService;
+
+/// Everything under `/api`. Takes its data from what it is nested in.
+pub fn endpoint() -> impl Endpoint {
+    let document = Document(document());
+    Route::new()
+        .at("/openapi.json", get(show_document).data(document))
+        .nest("/", service())
+        .around(access::check)
+        .with(CatchPanic::new().with_handler(error::panicked))
+        .around(error::render)
+}
+
+/// The OpenAPI document.
+pub fn document() -> String {
+    service().spec()
+}
+
+fn service() -> OpenApiService<impl poem_openapi::OpenApi, ()> {
+    let parts = (
+        apps::Apps,
+        configs::Configs,
+        runs::Runs,
+        restores::Restores,
+        (detect::Detection, summary::Overview),
+        (activity::Activity, audit::Audit),
+        (users::Users, apikeys::ApiKeys, session::Sessions),
+        system::System,
+    );
+    OpenApiService::new(parts, "Holdfast", env!("CARGO_PKG_VERSION"))
+        .description("Backs up and restores what lives in Docker containers.")
+        .server("/api")
+}
+
+#[derive(Clone)]
+struct Document(String);
+
+#[handler]
+fn show_document(Data(document): Data<&Document>) -> poem::Response {
+    poem::Response::builder()
+        .content_type("application/json")
+        .body(document.0.clone())
+}

@@ -1,0 +1,159 @@
+//! Restores: bring a service back to what a run stored, and take that back.
+
+mod output;
+mod preview;
+
+use poem_openapi::{
+    Object, OpenApi,
+    param::{Path, Query},
+    payload::Json,
+};
+use serde::Deserialize;
+
+use self::{output::Restore, preview::RestorePreview};
+use super::{
+    answer::{Accepted, Answer},
+    body::MaybeBody,
+    error::ApiError,
+    runs::page_size,
+    visit::Visit,
+};
+use crate::{
+    app::RestoreInput,
+    domain::ids::{RestoreId, RunId},
+};
+
+#[derive(Object, Deserialize, Default)]
+#[oai(write_only_all)]
+#[serde(deny_unknown_fields, default)]
+pub struct RestoreBody {
+    /// Another service of the same app; the one that was backed up when absent.
+    service: Option<String>,
+}
+
+#[derive(Object)]
+#[oai(read_only_all)]
+pub struct RestoreRequested {
+    restore_id: i64,
+}
+
+pub struct Restores;
+
+#[OpenApi]
+impl Restores {
+    /// Restores what a run stored
+    ///
+    /// `id` is the run's. The backup is checked as a whole before anything is touched, loaded on
+    /// the side, and then put in place; what was there is kept for an undo.
+    #[oai(
+        path = "/backups/restore/:id",
+        method = "post",
+        operation_id = "restore_run"
+    )]
+    async fn restore_run(
+        &self,
+        visit: Visit,
+        id: Path<i64>,
+        body: MaybeBody<RestoreBody>,
+    ) -> Result<Accepted<RestoreRequested>, ApiError> {
+        let input = RestoreInput {
+            service: body.0.service,
+        };
+        let restore = visit
+            .holdfast
+            .request_restore(&visit.caller, RunId(*id), input)
+            .await?;
+        Ok(accepted(restore))
+    }
+
+    /// What a restore of this run would bring back, and what it would replace
+    #[oai(
+        path = "/backups/runs/:id/restore-preview",
+        method = "get",
+        operation_id = "preview_restore"
+    )]
+    async fn preview_restore(
+        &self,
+        visit: Visit,
+        id: Path<i64>,
+        /// Another service of the same app; the one that was backed up when absent
+        service: Query<Option<String>>,
+    ) -> Answer<RestorePreview> {
+        let preview = visit
+            .holdfast
+            .preview_restore(&visit.caller, RunId(*id), service.0)
+            .await?;
+        Ok(Json(preview.into()))
+    }
+
+    /// Restores, newest first
+    #[oai(path = "/restores", method = "get", operation_id = "list_restores")]
+    async fn list_restores(
+        &self,
+        visit: Visit,
+        /// Slug of an app: of this one only
+        app: Query<Option<String>>,
+        /// At most this many, 50 when absent, 1,000 at most
+        limit: Query<Option<u64>>,
+    ) -> Answer<Vec<Restore>> {
+        let app = match &app.0 {
+            Some(slug) => Some(visit.holdfast.app(&visit.caller, slug).await?.app_id()),
+            None => None,
+        };
+        let restores = visit
+            .holdfast
+            .restores(&visit.caller, app, page_size(limit.0)?)
+            .await?;
+        Ok(Json(restores.into_iter().map(Restore::from).collect()))
+    }
+
+    /// One restore, with its progress while it is at work
+    #[oai(path = "/restores/:id", method = "get", operation_id = "get_restore")]
+    async fn get_restore(&self, visit: Visit, id: Path<i64>) -> Answer<Restore> {
+        let restore = visit
+            .holdfast
+            .restore(&visit.caller, RestoreId(*id))
+            .await?;
+        let progress = visit
+            .holdfast
+            .progress()
+            .snapshot(&format!("restore-{}", *id));
+        Ok(Json(Restore::from(restore).at(progress)))
+    }
+
+    /// Puts back what the restore set aside
+    #[oai(
+        path = "/restores/:id/undo",
+        method = "post",
+        operation_id = "undo_restore"
+    )]
+    async fn undo_restore(
+        &self,
+        visit: Visit,
+        id: Path<i64>,
+    ) -> Result<Accepted<RestoreRequested>, ApiError> {
+        let id = RestoreId(*id);
+        visit.holdfast.undo_restore(&visit.caller, id).await?;
+        Ok(accepted(id))
+    }
+
+    /// Cancels a restore; the service ends as it was before
+    #[oai(
+        path = "/restores/:id/cancellation",
+        method = "post",
+        operation_id = "cancel_restore"
+    )]
+    async fn cancel_restore(
+        &self,
+        visit: Visit,
+        id: Path<i64>,
+    ) -> Result<Accepted<RestoreRequested>, ApiError> {
+        let id = RestoreId(*id);
+        visit.holdfast.cancel_restore(&visit.caller, id).await?;
+        Ok(accepted(id))
+    }
+}
+
+fn accepted(id: RestoreId) -> Accepted<RestoreRequested> {
+    Accepted(RestoreRequested { restore_id: id.0 })
+}

@@ -1,0 +1,80 @@
+//! What a person should see before they say yes to a restore.
+
+use poem_openapi::Object;
+
+use crate::{
+    app::Preview,
+    web::api::{runs::output::Contents, values::Time},
+};
+
+#[derive(Object)]
+#[oai(read_only_all, skip_serializing_if_is_none)]
+pub struct RestorePreview {
+    run_id: i64,
+    app_slug: String,
+    service: String,
+    /// When the backup was made.
+    made_at: Time,
+    strategy: String,
+    /// What was dumped, and from which server.
+    subject: String,
+    server: String,
+    contents: Contents,
+    size_bytes: u64,
+    raw_bytes: u64,
+    warnings: Vec<String>,
+    /// The service as it is now.
+    destination: Option<Destination>,
+    /// Why it cannot be restored into.
+    problem: Option<String>,
+    /// How long the dump took; a restore takes about twice as long.
+    dump_ms: Option<i64>,
+    /// Commands that restore the backup with stock tools, in order.
+    restore_by_hand: Vec<String>,
+}
+
+#[derive(Object)]
+#[oai(read_only_all, skip_serializing_if_is_none)]
+pub struct Destination {
+    container: String,
+    image: String,
+    server: String,
+    subject: String,
+    size_bytes: Option<u64>,
+}
+
+impl From<Preview> for RestorePreview {
+    fn from(preview: Preview) -> Self {
+        let manifest = preview.manifest;
+        let (destination, problem) = match preview.destination {
+            Ok(now) => {
+                let destination = Destination {
+                    container: now.container,
+                    image: now.image,
+                    server: now.server,
+                    subject: now.subject,
+                    size_bytes: now.size,
+                };
+                (Some(destination), None)
+            }
+            Err(problem) => (None, Some(problem)),
+        };
+        Self {
+            run_id: preview.run.id,
+            app_slug: preview.app.slug,
+            service: preview.service,
+            made_at: manifest.started_at.into(),
+            strategy: manifest.strategy,
+            subject: manifest.source.subject,
+            server: manifest.source.server,
+            contents: manifest.fingerprint.into(),
+            size_bytes: manifest.artifact.stored_bytes,
+            raw_bytes: manifest.artifact.raw_bytes,
+            warnings: manifest.warnings,
+            destination,
+            problem,
+            dump_ms: preview.dump_ms,
+            restore_by_hand: manifest.restore_by_hand,
+        }
+    }
+}

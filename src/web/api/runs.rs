@@ -1,0 +1,196 @@
+//! Runs: one backup each, from the wish for it to its proven end.
+
+mod download;
+pub(super) mod output;
+
+use poem_openapi::{
+    Object, OpenApi,
+    param::{Header, Path, Query},
+    payload::Json,
+};
+
+use self::output::Run;
+use super::{
+    answer::{Accepted, Answer, Stream},
+    error::ApiError,
+    visit::Visit,
+};
+use crate::{
+    app::AppError,
+    domain::ids::{ConfigId, RunId},
+    readmodel::runs::Filter,
+};
+
+const STATUSES: [&str; 5] = ["queued", "running", "success", "failed", "cancelled"];
+const LIMIT: u64 = 50;
+const LIMIT_MAX: u64 = 1000;
+
+#[derive(Object)]
+#[oai(read_only_all)]
+pub struct RunRequested {
+    run_id: i64,
+}
+
+#[derive(Object)]
+#[oai(read_only_all)]
+pub struct RunsRequested {
+    run_ids: Vec<i64>,
+}
+
+pub struct Runs;
+
+#[OpenApi]
+impl Runs {
+    /// The runs of an app, newest first
+    #[oai(
+        path = "/apps/:slug/backups/runs",
+        method = "get",
+        operation_id = "list_runs"
+    )]
+    async fn list_runs(
+        &self,
+        visit: Visit,
+        slug: Path<String>,
+        /// Of this config only
+        config: Query<Option<i64>>,
+        /// `queued`, `running`, `success`, `failed` or `cancelled`
+        status: Query<Option<String>>,
+        /// At most this many, 50 when absent, 1,000 at most
+        limit: Query<Option<u64>>,
+        /// Only runs with a smaller id: the last of the page before
+        before: Query<Option<i64>>,
+    ) -> Answer<Vec<Run>> {
+        let app = visit.holdfast.app(&visit.caller, &slug).await?;
+        let filter = Filter {
+            app: Some(app.app_id()),
+            config: config.0.map(ConfigId),
+            status: known_status(status.0)?,
+            before: before.0.map(RunId),
+            limit: page_size(limit.0)?,
+        };
+        let runs = visit.holdfast.runs(&visit.caller, &filter).await?;
+        Ok(Json(runs.into_iter().map(Run::from).collect()))
+    }
+
+    /// Backs up an app: its first config, or all of them
+    ///
+    /// While a run of a config is not over, that one is answered instead of a new one.
+    #[oai(
+        path = "/apps/:slug/backups/run",
+        method = "post",
+        operation_id = "run_app"
+    )]
+    async fn run_app(
+        &self,
+        visit: Visit,
+        slug: Path<String>,
+        /// All configs, not only the first
+        #[oai(default)]
+        all: Query<bool>,
+    ) -> Result<Accepted<RunsRequested>, ApiError> {
+        let app = visit.holdfast.app(&visit.caller, &slug).await?;
+        let mut configs = visit.holdfast.configs(&visit.caller, &app).await?;
+        if configs.is_empty() {
+            let nothing = format!("the app {} has no backup config; add one first", app.slug);
+            return Err(AppError::Conflict(nothing).into());
+        }
+        if !*all {
+            configs.truncate(1);
+        }
+        let mut run_ids = Vec::new();
+        for config in configs {
+            let run = visit
+                .holdfast
+                .request_run(&visit.caller, config.config_id(), visit.trigger())
+                .await?;
+            run_ids.push(run.0);
+        }
+        Ok(Accepted(RunsRequested { run_ids }))
+    }
+
+    /// Backs up one config
+    ///
+    /// While a run of it is not over, that one is answered instead of a new one.
+    #[oai(
+        path = "/backups/configs/:id/run",
+        method = "post",
+        operation_id = "run_config"
+    )]
+    async fn run_config(
+        &self,
+        visit: Visit,
+        id: Path<i64>,
+    ) -> Result<Accepted<RunRequested>, ApiError> {
+        let run = visit
+            .holdfast
+            .request_run(&visit.caller, ConfigId(*id), visit.trigger())
+            .await?;
+        Ok(Accepted(RunRequested { run_id: run.0 }))
+    }
+
+    /// One run, with its progress while it is at work
+    #[oai(path = "/backups/runs/:id", method = "get", operation_id = "get_run")]
+    async fn get_run(&self, visit: Visit, id: Path<i64>) -> Answer<Run> {
+        let run = visit.holdfast.run(&visit.caller, RunId(*id)).await?;
+        let progress = visit.holdfast.progress().snapshot(&format!("run-{}", *id));
+        Ok(Json(Run::from(run).at(progress)))
+    }
+
+    /// The artifact, as it is stored
+    #[oai(
+        path = "/backups/runs/:id/download",
+        method = "get",
+        operation_id = "download_run"
+    )]
+    async fn download_run(
+        &self,
+        visit: Visit,
+        id: Path<i64>,
+        /// One range of bytes
+        range: Header<Option<String>>,
+        /// Take the range only when this is still the `ETag`
+        #[oai(name = "If-Range")]
+        if_range: Header<Option<String>>,
+    ) -> Result<Stream, ApiError> {
+        download::answer(
+            &visit,
+            RunId(*id),
+            range.0.as_deref(),
+            if_range.0.as_deref(),
+        )
+        .await
+    }
+
+    /// Cancels a run; takes effect at its next chunk
+    #[oai(
+        path = "/backups/runs/:id/cancellation",
+        method = "post",
+        operation_id = "cancel_run"
+    )]
+    async fn cancel_run(
+        &self,
+        visit: Visit,
+        id: Path<i64>,
+    ) -> Result<Accepted<RunRequested>, ApiError> {
+        visit.holdfast.cancel_run(&visit.caller, RunId(*id)).await?;
+        Ok(Accepted(RunRequested { run_id: *id }))
+    }
+}
+
+fn known_status(status: Option<String>) -> Result<Option<String>, ApiError> {
+    match status {
+        Some(status) if !STATUSES.contains(&status.as_str()) => Err(ApiError::invalid(
+            "status",
+            format!("use one of: {}", STATUSES.join(", ")),
+        )),
+        status => Ok(status),
+    }
+}
+
+/// How many to answer.
+pub fn page_size(limit: Option<u64>) -> Result<u64, ApiError> {
+    match limit.unwrap_or(LIMIT) {
+        limit @ 1..=LIMIT_MAX => Ok(limit),
+        _ => Err(ApiError::invalid("limit", "use 1 to 1,000")),
+    }
+}

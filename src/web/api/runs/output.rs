@@ -1,0 +1,188 @@
+//! A run as it is answered.
+
+use poem_openapi::Object;
+
+use crate::{
+    domain::{manifest::Fingerprint, run::Stage},
+    engine::progress::Snapshot,
+    readmodel::runs,
+    web::api::values::Time,
+};
+
+#[derive(Object, Default)]
+#[oai(read_only_all, skip_serializing_if_is_none)]
+pub struct Run {
+    id: i64,
+    backup_config_id: i64,
+    app_id: i64,
+    /// `queued`, `running`, `success`, `failed` or `cancelled`.
+    status: String,
+    /// Of the stored artifact.
+    size_bytes: Option<i64>,
+    /// SHA-256 of the stored bytes, lower hex.
+    checksum: Option<String>,
+    /// Where the artifact lies in its target.
+    file_path: Option<String>,
+    requested_at: Time,
+    /// Of the present attempt.
+    started_at: Option<Time>,
+    finished_at: Option<Time>,
+    error_msg: Option<String>,
+    /// What to do about the error.
+    hint: Option<String>,
+    /// The last of what the tool itself said.
+    error_detail: Option<String>,
+    /// `manual`, `schedule`, `api` or `cli`.
+    trigger: String,
+    attempt: i32,
+    /// When the next attempt may start.
+    retry_at: Option<Time>,
+    /// The stage that the present attempt reached: `prepare`, `dump`, `verify`, `commit`.
+    phase: String,
+    cancel_requested: bool,
+    warnings: Vec<String>,
+    source: Option<Source>,
+    /// Of the source, before compression.
+    raw_bytes: Option<i64>,
+    duration_ms: Option<i64>,
+    /// When the stored artifact had been read back and found whole.
+    verified_at: Option<Time>,
+    contents: Option<Contents>,
+    /// Only of one run, and only while it is at work.
+    progress: Option<Progress>,
+}
+
+/// Where the bytes came from, as it was when the run started.
+#[derive(Object)]
+#[oai(read_only_all)]
+pub struct Source {
+    service: String,
+    strategy: String,
+    target: String,
+    config_revision: u32,
+    container: String,
+    container_id: String,
+    image: String,
+    image_id: String,
+    /// What was dumped: a database, paths.
+    subject: String,
+    server: String,
+    tool: String,
+}
+
+/// What a person would count to believe that the backup is complete.
+#[derive(Object, Default)]
+#[oai(read_only_all)]
+pub struct Contents {
+    /// What is counted: `rows`, `files`, …
+    unit: String,
+    total: u64,
+    /// How many things they are in: tables, folders.
+    groups: u64,
+}
+
+/// How far a job is; lost when the server stops.
+#[derive(Object)]
+#[oai(read_only_all, skip_serializing_if_is_none)]
+pub struct Progress {
+    /// In words.
+    phase: String,
+    /// Done in this phase.
+    raw_bytes: u64,
+    stored_bytes: u64,
+    /// What the phase will come to, as far as anybody knows.
+    estimate_bytes: Option<u64>,
+    percent: Option<u8>,
+    bytes_per_second: u64,
+}
+
+impl From<Snapshot> for Progress {
+    fn from(now: Snapshot) -> Self {
+        Self {
+            percent: now.percent(),
+            bytes_per_second: now.rate(),
+            phase: now.phase,
+            raw_bytes: now.raw_bytes,
+            stored_bytes: now.stored_bytes,
+            estimate_bytes: now.estimate,
+        }
+    }
+}
+
+impl From<Fingerprint> for Contents {
+    fn from(fingerprint: Fingerprint) -> Self {
+        Self {
+            total: fingerprint.total(),
+            groups: fingerprint.counts.len() as u64,
+            unit: fingerprint.unit,
+        }
+    }
+}
+
+impl From<runs::Model> for Run {
+    fn from(run: runs::Model) -> Self {
+        Self {
+            warnings: run.warnings(),
+            source: source(&run),
+            duration_ms: run.duration_ms(),
+            verified_at: verified_at(&run),
+            contents: run.fingerprint().map(Into::into),
+            progress: None,
+            id: run.id,
+            backup_config_id: run.backup_config_id,
+            app_id: run.app_id,
+            status: run.status,
+            size_bytes: run.size_bytes,
+            checksum: run.checksum,
+            file_path: run.file_path,
+            requested_at: Time::of(run.requested_at),
+            started_at: run.started_at.map(Time::of),
+            finished_at: run.finished_at.map(Time::of),
+            error_msg: run.error_msg,
+            hint: run.hint,
+            error_detail: run.error_detail,
+            trigger: run.trigger,
+            attempt: run.attempt,
+            retry_at: run.retry_at.map(Time::of),
+            phase: run.phase,
+            cancel_requested: run.cancel_requested,
+            raw_bytes: run.raw_bytes,
+        }
+    }
+}
+
+impl Run {
+    /// With how far it is, unless it is over.
+    #[must_use]
+    pub fn at(mut self, progress: Option<Snapshot>) -> Self {
+        if self.finished_at.is_none() {
+            self.progress = progress.map(Into::into);
+        }
+        self
+    }
+}
+
+fn source(run: &runs::Model) -> Option<Source> {
+    let pin = run.pin()?;
+    Some(Source {
+        service: pin.spec.service,
+        strategy: pin.spec.strategy,
+        target: pin.spec.target,
+        config_revision: pin.config_revision,
+        container: pin.source.container,
+        container_id: pin.source.container_id,
+        image: pin.source.image,
+        image_id: pin.source.image_id,
+        subject: pin.source.subject,
+        server: pin.source.server,
+        tool: pin.source.tool,
+    })
+}
+
+/// Verifying is over when the next stage begins.
+fn verified_at(run: &runs::Model) -> Option<Time> {
+    let stages = run.stages();
+    let verified = stages.iter().any(|time| time.stage == Stage::Verify);
+    let commit = stages.iter().find(|time| time.stage == Stage::Commit)?;
+    (verified && run.status == "success").then(|| Time::of(commit.at))
+}

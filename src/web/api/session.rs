@@ -1,0 +1,123 @@
+//! Log in and out, as the pages do, for clients that keep cookies; and who one is.
+
+use poem::{
+    IntoResponse, Response,
+    http::{HeaderValue, StatusCode, header},
+    web::Data,
+};
+use poem_openapi::{
+    ApiResponse, Object, OpenApi,
+    payload::Json,
+    registry::{MetaResponses, Registry},
+};
+use serde::Deserialize;
+
+use super::{
+    answer::{Answer, Done},
+    body::Body,
+    error::ApiError,
+    visit::Visit,
+};
+use crate::{
+    app::AppError,
+    domain::secret::Secret,
+    web::{Web, request::Browser},
+};
+
+#[derive(Object, Deserialize)]
+#[oai(write_only_all)]
+#[serde(deny_unknown_fields)]
+pub struct Credentials {
+    name: String,
+    password: String,
+}
+
+#[derive(Object)]
+#[oai(read_only_all)]
+pub struct Me {
+    name: String,
+    /// `user`, `token` or `cli`.
+    kind: String,
+    /// `viewer`, `operator` or `admin`.
+    role: String,
+}
+
+/// 204 with the session's cookie, or with its end.
+pub struct Cookie(HeaderValue);
+
+impl Cookie {
+    fn of(browser: &Browser, session: Option<&Secret>) -> Result<Self, ApiError> {
+        let unfit = |_| AppError::Internal("a session cookie is no header value".into());
+        let mut value = HeaderValue::from_str(&browser.set_session(session)).map_err(unfit)?;
+        value.set_sensitive(true);
+        Ok(Self(value))
+    }
+}
+
+impl ApiResponse for Cookie {
+    fn meta() -> MetaResponses {
+        Done::meta()
+    }
+
+    fn register(_: &mut Registry) {}
+}
+
+impl IntoResponse for Cookie {
+    fn into_response(self) -> Response {
+        let mut response = StatusCode::NO_CONTENT.into_response();
+        response.headers_mut().append(header::SET_COOKIE, self.0);
+        response
+    }
+}
+
+pub struct Sessions;
+
+#[OpenApi]
+impl Sessions {
+    /// Opens a session and sets its cookie
+    #[oai(path = "/login", method = "post", operation_id = "log_in")]
+    async fn log_in(
+        &self,
+        web: Data<&Web>,
+        browser: Browser,
+        body: Body<Credentials>,
+    ) -> Result<Cookie, ApiError> {
+        let password = Secret::new(body.0.password);
+        let opened = web
+            .holdfast
+            .log_in(&body.0.name, &password, &browser.address, &browser.agent)
+            .await;
+        match opened {
+            Ok(session) => Cookie::of(&browser, Some(&session.cookie)),
+            Err(AppError::Unauthenticated) => Err(ApiError::new(
+                StatusCode::UNAUTHORIZED,
+                "unauthenticated",
+                "this name and password do not go together",
+            )),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Ends the session
+    #[oai(path = "/logout", method = "post", operation_id = "log_out")]
+    async fn log_out(&self, visit: Visit, browser: Browser) -> Result<Cookie, ApiError> {
+        if let Some(cookie) = browser.session() {
+            visit
+                .holdfast
+                .log_out(cookie.expose(), &visit.caller)
+                .await?;
+        }
+        Cookie::of(&browser, None)
+    }
+
+    /// Who the caller is
+    #[oai(path = "/me", method = "get", operation_id = "who_am_i")]
+    #[allow(clippy::unused_async)] // as all operations are
+    async fn who_am_i(&self, visit: Visit) -> Answer<Me> {
+        Ok(Json(Me {
+            name: visit.caller.actor.name,
+            kind: visit.caller.actor.kind.name().to_owned(),
+            role: visit.caller.role.name().to_owned(),
+        }))
+    }
+}

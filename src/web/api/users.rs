@@ -1,0 +1,120 @@
+//! Users: who may log in, and as what.
+
+use poem_openapi::{Object, OpenApi, param::Path, payload::Json};
+use serde::Deserialize;
+
+use super::{
+    answer::{Answer, Created, Done},
+    body::Body,
+    error::ApiError,
+    values::Time,
+    visit::Visit,
+};
+use crate::{
+    domain::{access::Role, ids::UserId, secret::Secret},
+    readmodel::users,
+};
+
+#[derive(Object)]
+#[oai(read_only_all)]
+pub struct User {
+    id: i64,
+    name: String,
+    /// `viewer`, `operator` or `admin`.
+    role: String,
+    created_at: Time,
+}
+
+impl From<users::Model> for User {
+    fn from(user: users::Model) -> Self {
+        Self {
+            id: user.id,
+            name: user.name,
+            role: user.role,
+            created_at: Time::of(user.created_at),
+        }
+    }
+}
+
+#[derive(Object, Deserialize)]
+#[oai(write_only_all)]
+#[serde(deny_unknown_fields)]
+pub struct NewUser {
+    name: String,
+    /// `viewer`, `operator` or `admin`.
+    role: String,
+    /// At least 12 characters.
+    password: String,
+}
+
+#[derive(Object, Deserialize)]
+#[oai(write_only_all)]
+#[serde(deny_unknown_fields)]
+pub struct NewPassword {
+    /// At least 12 characters.
+    password: String,
+}
+
+pub struct Users;
+
+#[OpenApi]
+impl Users {
+    /// Users, by name
+    #[oai(path = "/users", method = "get", operation_id = "list_users")]
+    async fn list_users(&self, visit: Visit) -> Answer<Vec<User>> {
+        let users = visit.holdfast.users(&visit.caller).await?;
+        Ok(Json(users.into_iter().map(Into::into).collect()))
+    }
+
+    /// Adds a user
+    #[oai(path = "/users", method = "post", operation_id = "add_user")]
+    async fn add_user(&self, visit: Visit, body: Body<NewUser>) -> Result<Created<User>, ApiError> {
+        let sent = body.0;
+        let role = role(&sent.role)?;
+        let password = Secret::new(sent.password);
+        visit
+            .holdfast
+            .add_user(&visit.caller, &sent.name, role, &password)
+            .await?;
+        let user = visit.holdfast.user_by_name(&sent.name).await?;
+        Ok(Created(user.into()))
+    }
+
+    /// Removes a user, with all sessions and tokens
+    #[oai(path = "/users/:id", method = "delete", operation_id = "remove_user")]
+    async fn remove_user(&self, visit: Visit, id: Path<i64>) -> Result<Done, ApiError> {
+        visit
+            .holdfast
+            .remove_user(&visit.caller, UserId(*id))
+            .await?;
+        Ok(Done)
+    }
+
+    /// Sets a user's password, and ends all of the user's sessions
+    #[oai(
+        path = "/users/:id/password",
+        method = "put",
+        operation_id = "set_password"
+    )]
+    async fn set_password(
+        &self,
+        visit: Visit,
+        id: Path<i64>,
+        body: Body<NewPassword>,
+    ) -> Result<Done, ApiError> {
+        let password = Secret::new(body.0.password);
+        visit
+            .holdfast
+            .change_password(&visit.caller, UserId(*id), &password)
+            .await?;
+        Ok(Done)
+    }
+}
+
+/// The role of that name.
+pub fn role(name: &str) -> Result<Role, ApiError> {
+    Role::parse(name).ok_or_else(|| {
+        let names = Role::ALL.map(Role::name).join(", ");
+        ApiError::invalid("role", format!("use one of: {names}"))
+    })
+}

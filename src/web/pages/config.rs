@@ -1,0 +1,213 @@
+//! The form of a config, for a new one and for changes. What it asks for comes from the
+//! strategies and targets; nothing here knows one by its name.
+
+mod form;
+mod values;
+
+use askama::Template;
+use poem::{
+    Response, handler,
+    http::StatusCode,
+    web::{Path, Query},
+};
+use serde::Deserialize;
+
+use self::{
+    form::{ConfigForm, Detection},
+    values::Values,
+};
+use crate::{
+    app::{AppError, ConfigInput},
+    domain::{
+        access::Role,
+        failure::FieldErrors,
+        ids::{AppId, ConfigId},
+        run::Trigger,
+    },
+    readmodel::apps,
+    web::{
+        errors::WebError,
+        page::Section,
+        parts,
+        request::{Form, Visit},
+    },
+};
+
+#[derive(Template)]
+#[template(path = "config/content.html")]
+struct Content {
+    slug: String,
+    app: String,
+    title: String,
+    found: Detection,
+    form: ConfigForm,
+    is_new: bool,
+}
+
+#[derive(Deserialize)]
+struct Picked {
+    #[serde(default)]
+    service: String,
+    #[serde(default)]
+    strategy: String,
+}
+
+#[handler]
+pub async fn create_form(
+    visit: Visit,
+    Path(slug): Path<String>,
+    Query(picked): Query<Picked>,
+) -> Result<Response, WebError> {
+    visit.caller.must_be(Role::Operator)?;
+    let app = visit.holdfast.app(&visit.caller, &slug).await?;
+    let found = Detection::load(&visit, &app).await;
+    let values = match found.pick(&picked.service, &picked.strategy) {
+        Some((service, strategy)) => Values::fresh(service, strategy),
+        None => Values::fresh("", ""),
+    };
+    respond(
+        &visit,
+        StatusCode::OK,
+        &app,
+        None,
+        found,
+        &values,
+        &FieldErrors::default(),
+    )
+}
+
+#[handler]
+pub async fn create(
+    visit: Visit,
+    Path(slug): Path<String>,
+    form: Form,
+) -> Result<Response, WebError> {
+    let (values, input) = Values::sent(&form);
+    let created = match input {
+        Ok(input) => visit
+            .holdfast
+            .create_config(&visit.caller, &slug, input)
+            .await
+            .map(|_| ()),
+        Err(errors) => Err(AppError::Invalid(errors)),
+    };
+    let app = visit.holdfast.app(&visit.caller, &slug).await?;
+    finish(&visit, &app, None, &values, created).await
+}
+
+#[handler]
+pub async fn edit_form(visit: Visit, Path(id): Path<i64>) -> Result<Response, WebError> {
+    visit.caller.must_be(Role::Operator)?;
+    let (app, values) = present(&visit, ConfigId(id)).await?;
+    let found = Detection::load(&visit, &app).await;
+    let none = FieldErrors::default();
+    respond(
+        &visit,
+        StatusCode::OK,
+        &app,
+        Some(id),
+        found,
+        &values,
+        &none,
+    )
+}
+
+#[handler]
+pub async fn change(visit: Visit, Path(id): Path<i64>, form: Form) -> Result<Response, WebError> {
+    let (app, _) = present(&visit, ConfigId(id)).await?;
+    let (values, input) = Values::sent(&form);
+    let changed = match input {
+        Ok(input) => change_config(&visit, id, input).await,
+        Err(errors) => Err(AppError::Invalid(errors)),
+    };
+    finish(&visit, &app, Some(id), &values, changed).await
+}
+
+async fn change_config(visit: &Visit, id: i64, input: ConfigInput) -> Result<(), AppError> {
+    let changed = visit
+        .holdfast
+        .change_config(&visit.caller, ConfigId(id), input);
+    changed.await.map(|_| ())
+}
+
+/// Back up now. A run that is not over yet is shown instead of a second one.
+#[handler]
+pub async fn back_up(visit: Visit, Path(id): Path<i64>, _form: Form) -> Result<Response, WebError> {
+    let request = visit
+        .holdfast
+        .request_run(&visit.caller, ConfigId(id), Trigger::Manual);
+    Ok(visit.browser.go(&format!("/runs/{}", request.await?)))
+}
+
+#[handler]
+pub async fn delete(visit: Visit, Path(id): Path<i64>, _form: Form) -> Result<Response, WebError> {
+    let (app, _) = present(&visit, ConfigId(id)).await?;
+    visit
+        .holdfast
+        .remove_config(&visit.caller, ConfigId(id))
+        .await?;
+    Ok(visit.browser.go(&format!("/apps/{}", app.slug)))
+}
+
+/// A config that is not removed, with its app.
+async fn present(visit: &Visit, id: ConfigId) -> Result<(apps::Model, Values), WebError> {
+    let config = visit.holdfast.config(&visit.caller, id).await?;
+    if config.removed_at.is_some() {
+        return Err(AppError::NotFound(format!("the config {id}")).into());
+    }
+    let app = visit
+        .holdfast
+        .app_by_id(&visit.caller, AppId(config.app_id))
+        .await?;
+    Ok((app, Values::of(&config.spec())))
+}
+
+async fn finish(
+    visit: &Visit,
+    app: &apps::Model,
+    id: Option<i64>,
+    values: &Values,
+    result: Result<(), AppError>,
+) -> Result<Response, WebError> {
+    match result {
+        Ok(()) => Ok(visit.browser.go(&format!("/apps/{}", app.slug))),
+        Err(AppError::Invalid(errors)) => {
+            let found = Detection::load(visit, app).await;
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            respond(visit, status, app, id, found, values, &errors)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn respond(
+    visit: &Visit,
+    status: StatusCode,
+    app: &apps::Model,
+    id: Option<i64>,
+    found: Detection,
+    values: &Values,
+    errors: &FieldErrors,
+) -> Result<Response, WebError> {
+    let action = id.map_or_else(
+        || format!("/apps/{}/configs/new", app.slug),
+        |id| format!("/configs/{id}"),
+    );
+    let form = ConfigForm::new(visit, action, &app.slug, &found, values, errors);
+    if visit.wants("config-form") {
+        return visit.page_with(status, "", Section::Apps, &form);
+    }
+    let title = match id {
+        None => "Add config".to_owned(),
+        Some(_) => format!("Edit {}", values.title()),
+    };
+    let content = Content {
+        slug: app.slug.clone(),
+        app: app.name.clone(),
+        title,
+        found,
+        form,
+        is_new: id.is_none(),
+    };
+    visit.page_with(status, &content.title, Section::Apps, &content)
+}

@@ -1,0 +1,192 @@
+//! What stands in the form's inputs, by their names: from a config, or as somebody sent it. A
+//! secret is never among them, only the mask that says one is set.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    app::{ConfigInput, MASK},
+    domain::{
+        config::{ConfigSpec, Retention},
+        failure::FieldErrors,
+        secret::Secret,
+    },
+    strategy, target,
+    web::{catalog, request::Form},
+};
+
+#[derive(Debug, Clone, Default)]
+pub struct Values(BTreeMap<String, String>);
+
+impl Values {
+    /// For a new config.
+    pub fn fresh(service: &str, strategy: &str) -> Self {
+        let spec = ConfigSpec {
+            service: service.to_owned(),
+            strategy: strategy.to_owned(),
+            schedule_cron: "0 2 * * *".to_owned(),
+            ..ConfigSpec::default()
+        };
+        Self::of(&spec)
+    }
+
+    pub fn of(spec: &ConfigSpec) -> Self {
+        let mut values = BTreeMap::new();
+        let mut set = |name: String, value: &str| {
+            values.insert(name, value.to_owned());
+        };
+        let (mode, count, days) = match spec.retention {
+            Retention::Count { count } => ("count", count, 30),
+            Retention::Time { days } => ("time", 7, days),
+        };
+        for (name, value) in [
+            ("name", spec.name.as_str()),
+            ("service", &spec.service),
+            ("strategy", &spec.strategy),
+            ("target", &spec.target),
+            ("schedule_cron", &spec.schedule_cron),
+            ("time_zone", &spec.time_zone),
+            ("compression", spec.compression.name()),
+            ("retention_mode", mode),
+            ("retention_count", &count.to_string()),
+            ("retention_days", &days.to_string()),
+            ("enabled", on(spec.enabled)),
+            ("verify_upload", on(spec.verify_upload)),
+        ] {
+            set(name.to_owned(), value);
+        }
+        for (key, value) in &spec.options {
+            set(strategy_input(&spec.strategy, key), value);
+        }
+        for key in spec.credentials.keys() {
+            set(strategy_input(&spec.strategy, key), MASK);
+        }
+        for (key, value) in &spec.target_settings {
+            set(target_input(&spec.target, key), value);
+        }
+        for key in spec.target_secrets.keys() {
+            set(target_input(&spec.target, key), MASK);
+        }
+        Self(values)
+    }
+
+    /// What was sent, to be shown again, and what it asks for.
+    pub fn sent(form: &Form) -> (Self, Result<ConfigInput, FieldErrors>) {
+        let mut values = BTreeMap::new();
+        for name in [
+            "name",
+            "service",
+            "strategy",
+            "target",
+            "schedule_cron",
+            "time_zone",
+            "compression",
+            "retention_mode",
+            "retention_count",
+            "retention_days",
+        ] {
+            values.insert(name.to_owned(), form.text(name).to_owned());
+        }
+        for name in ["enabled", "verify_upload"] {
+            values.insert(name.to_owned(), on(form.checked(name)).to_owned());
+        }
+        for (prefix, group) in [
+            ("strategy", form.group("strategy")),
+            ("target", form.group("target")),
+        ] {
+            for (key, value) in group {
+                // A typed secret is not sent back; the person types it again.
+                if !is_secret(prefix, &key) || value == MASK {
+                    values.insert(format!("{prefix}.{key}"), value);
+                }
+            }
+        }
+        (Self(values), input(form))
+    }
+
+    pub fn get(&self, name: &str) -> &str {
+        self.0.get(name).map_or("", String::as_str)
+    }
+
+    pub fn title(&self) -> String {
+        match self.get("name") {
+            "" => catalog::strategy_tag(self.get("strategy")).label,
+            name => name.to_owned(),
+        }
+    }
+}
+
+/// Name of the input of a strategy's field.
+pub fn strategy_input(kind: &str, field: &str) -> String {
+    format!("strategy.{kind}.{field}")
+}
+
+pub fn target_input(kind: &str, field: &str) -> String {
+    format!("target.{kind}.{field}")
+}
+
+fn on(yes: bool) -> &'static str {
+    if yes { "on" } else { "" }
+}
+
+fn is_secret(prefix: &str, key: &str) -> bool {
+    let Some((kind, name)) = key.split_once('.') else {
+        return false;
+    };
+    let fields = match prefix {
+        "strategy" => strategy::find(kind).map(strategy::Strategy::fields),
+        _ => target::kind(kind).map(target::TargetKind::fields),
+    };
+    fields.is_some_and(|fields| {
+        fields
+            .iter()
+            .any(|field| field.secret && field.name == name)
+    })
+}
+
+fn input(form: &Form) -> Result<ConfigInput, FieldErrors> {
+    let mut errors = FieldErrors::default();
+    let mut number = |name: &str| {
+        form.number(name).unwrap_or_else(|problem| {
+            errors.add(name, problem);
+            None
+        })
+    };
+    let (retention_count, retention_days) = (number("retention_count"), number("retention_days"));
+    let text = |name: &str| Some(form.text(name).to_owned());
+    let (strategy, target) = (form.text("strategy"), form.text("target"));
+    let (secrets, plain): (BTreeMap<_, _>, BTreeMap<_, _>) = form
+        .group(&format!("strategy.{strategy}"))
+        .into_iter()
+        .partition(|(key, _)| is_secret("strategy", &format!("{strategy}.{key}")));
+    let sealed = |group: BTreeMap<String, String>| {
+        let pairs = group.into_iter();
+        pairs
+            .map(|(key, value)| (key, Secret::new(value)))
+            .collect()
+    };
+    let input = ConfigInput {
+        name: text("name"),
+        service: text("service"),
+        strategy: text("strategy"),
+        options: Some(
+            plain
+                .into_iter()
+                .filter(|(_, value)| !value.is_empty())
+                .collect(),
+        ),
+        credentials: Some(sealed(secrets)),
+        // Not asked for here yet: what the config has stays.
+        paths: None,
+        target: text("target"),
+        target_settings: Some(sealed(form.group(&format!("target.{target}")))),
+        schedule_cron: text("schedule_cron"),
+        time_zone: text("time_zone"),
+        enabled: Some(form.checked("enabled")),
+        compression: text("compression"),
+        retention_mode: text("retention_mode"),
+        retention_count,
+        retention_days,
+        verify_upload: Some(form.checked("verify_upload")),
+    };
+    errors.into_result().map(|()| input)
+}

@@ -1,0 +1,110 @@
+//! The overview: one sentence first, then figures, every app's health, and what ran lately.
+
+mod facts;
+mod recent;
+mod rows;
+mod verdict;
+
+use askama::Template;
+use poem::{Response, handler, http::StatusCode, web::Query};
+use serde::Deserialize;
+
+pub use self::{
+    facts::Facts,
+    rows::{AppRow, NextRun, all as app_rows},
+};
+use self::{
+    recent::{Filter, Recent},
+    verdict::Verdict,
+};
+use crate::web::{
+    errors::WebError,
+    live::Part,
+    page::{self, Section},
+    parts,
+    request::Visit,
+    words,
+};
+
+#[derive(Template)]
+#[template(path = "dashboard/content.html")]
+struct Content {
+    overview: Overview,
+    recent: Recent,
+    /// Position in the log that this page shows.
+    position: i64,
+}
+
+/// What is sent again when something happened.
+#[derive(Template)]
+#[template(path = "dashboard/_overview.html")]
+pub struct Overview {
+    verdict: Verdict,
+    stats: [(&'static str, String, &'static str); 4],
+    apps: Vec<AppRow>,
+    can_act: bool,
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    #[serde(default)]
+    status: String,
+}
+
+#[handler]
+pub async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Response, WebError> {
+    let filter = Filter::parse(&asked.status);
+    let recent = Recent::load(&visit, filter).await?;
+    if visit.wants("recent") {
+        return page::fragment(StatusCode::OK, &recent);
+    }
+    // Before looking: what is committed meanwhile is sent again rather than missed.
+    let position = visit.holdfast.log().head();
+    let content = Content {
+        overview: Overview::load(&visit).await?,
+        recent,
+        position,
+    };
+    visit.page("Backups", Section::Backups, &content)
+}
+
+/// What the live stream sends after a change.
+pub async fn live(visit: &Visit) -> Result<Vec<Part>, WebError> {
+    let overview = Overview::load(visit).await?;
+    Ok(vec![
+        Part::new("overview", page::render(&overview)?),
+        // Which filter a tab shows is the tab's own affair: it asks again.
+        Part::new("recent", String::new()),
+    ])
+}
+
+impl Overview {
+    async fn load(visit: &Visit) -> Result<Self, WebError> {
+        let facts = Facts::load(visit).await?;
+        Ok(Self::new(&facts, visit.now, visit.can_act()))
+    }
+
+    fn new(facts: &Facts, now: chrono::DateTime<chrono::Utc>, can_act: bool) -> Self {
+        let healths = facts.healths(now);
+        let totals = facts.totals;
+        let failed = if totals.failed > 0 { "text-bad" } else { "" };
+        Self {
+            verdict: Verdict::new(facts, &healths, now),
+            stats: [
+                (
+                    "Total configs",
+                    words::count(facts.configs.len() as u64),
+                    "",
+                ),
+                ("24 h successful", words::count(totals.succeeded), ""),
+                ("24 h failed", words::count(totals.failed), failed),
+                ("Total storage", words::size(totals.stored_bytes), ""),
+            ],
+            apps: rows::all(facts, &healths, now),
+            can_act,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

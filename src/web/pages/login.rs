@@ -1,0 +1,139 @@
+//! Log in and out.
+
+use askama::Template;
+use poem::{
+    Response, handler,
+    http::{HeaderValue, StatusCode, header},
+    web::{Data, Query},
+};
+use serde::Deserialize;
+
+use crate::{
+    app::AppError,
+    domain::secret::Secret,
+    web::{
+        Web,
+        errors::WebError,
+        parts,
+        request::{Browser, Form, Visit},
+    },
+};
+
+#[derive(Template)]
+#[template(path = "login/content.html")]
+struct Content<'a> {
+    name: &'a str,
+    /// Where to go afterwards.
+    next: &'a str,
+    problem: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Next {
+    #[serde(default)]
+    next: String,
+}
+
+#[handler]
+pub async fn show(
+    Data(web): Data<&Web>,
+    browser: Browser,
+    Query(query): Query<Next>,
+) -> Result<Response, WebError> {
+    if web.holdfast.needs_setup().await? {
+        return Ok(browser.go("/setup"));
+    }
+    let content = Content {
+        name: "",
+        next: own_path(&query.next),
+        problem: None,
+    };
+    browser.bare_page(StatusCode::OK, "Log in", &content)
+}
+
+#[handler]
+pub async fn log_in(
+    Data(web): Data<&Web>,
+    browser: Browser,
+    form: Form,
+) -> Result<Response, WebError> {
+    let (name, password) = (form.text("name"), form.secret("password"));
+    let next = own_path(form.text("next"));
+    let session = web
+        .holdfast
+        .log_in(name, &password, &browser.address, &browser.agent)
+        .await;
+    let (status, problem) = match session {
+        Ok(session) => return with_session(&browser, Some(&session.cookie), next),
+        Err(AppError::Unauthenticated) => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "This name and password do not go together.".to_owned(),
+        ),
+        Err(AppError::Throttled(seconds)) => (
+            StatusCode::TOO_MANY_REQUESTS,
+            format!("Too many attempts. Try again in {seconds} s."),
+        ),
+        Err(error) => return Err(error.into()),
+    };
+    let content = Content {
+        name,
+        next,
+        problem: Some(problem),
+    };
+    browser.bare_page(status, "Log in", &content)
+}
+
+#[handler]
+pub async fn log_out(visit: Visit, _form: Form) -> Result<Response, WebError> {
+    if let Some(cookie) = visit.browser.session() {
+        visit
+            .holdfast
+            .log_out(cookie.expose(), &visit.caller)
+            .await?;
+    }
+    with_session(&visit.browser, None, "/login")
+}
+
+/// On to `path` with a new session, or without one.
+pub fn with_session(
+    browser: &Browser,
+    cookie: Option<&Secret>,
+    path: &str,
+) -> Result<Response, WebError> {
+    let mut response = browser.go(path);
+    let mut value = HeaderValue::from_str(&browser.set_session(cookie))
+        .map_err(|_| WebError::defect("a session cookie is no header value"))?;
+    value.set_sensitive(true);
+    response.headers_mut().append(header::SET_COOKIE, value);
+    Ok(response)
+}
+
+/// A path of this server, whatever a link says: else the overview.
+pub fn own_path(path: &str) -> &str {
+    let plain = path.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
+    if plain && path.starts_with('/') && !path.starts_with("//") {
+        path
+    } else {
+        "/"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::own_path;
+
+    #[test]
+    fn a_log_in_leads_nowhere_else() {
+        assert_eq!(own_path("/runs/3?x=1"), "/runs/3?x=1");
+        for path in [
+            "",
+            "//evil.example",
+            "https://evil.example",
+            "/\\evil",
+            "/a\r\nb",
+            "runs/3",
+        ] {
+            assert_eq!(own_path(path), "/", "{path:?}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! One file a page, one line a route.
+
+mod activity;
+mod app;
+mod apps;
+mod config;
+pub mod dashboard;
+mod login;
+pub mod restore;
+pub mod run;
+mod schedule;
+mod setup;
+mod theme;
+
+pub use self::app::live as app_live;
+
+use poem::{Route, get, post};
+
+pub fn routes() -> Route {
+    Route::new()
+        .at("/", get(dashboard::show))
+        .at("/login", get(login::show).post(login::log_in))
+        .at("/logout", post(login::log_out))
+        .at("/setup", get(setup::show).post(setup::set_up))
+        .at("/theme", post(theme::choose))
+        .at("/apps", get(apps::show))
+        .at("/apps/new", get(apps::add_form).post(apps::add))
+        .at("/apps/:slug", get(app::show))
+        .at("/apps/:slug/run", post(app::back_up))
+        .at(
+            "/apps/:slug/configs/new",
+            get(config::create_form).post(config::create),
+        )
+        .at("/configs/:id", get(config::edit_form).post(config::change))
+        .at("/configs/:id/run", post(config::back_up))
+        .at("/configs/:id/delete", post(config::delete))
+        .at("/schedule", get(schedule::preview))
+        .at("/runs/:id", get(run::show))
+        .at("/runs/:id/cancel", post(run::cancel))
+        .at("/runs/:id/by-hand", get(run::by_hand))
+        .at("/runs/:id/download", get(run::download))
+        .at(
+            "/runs/:id/restore",
+            get(restore::preview_form).post(restore::request),
+        )
+        .at("/restores/:id", get(restore::show))
+        .at("/restores/:id/undo", post(restore::undo))
+        .at("/restores/:id/cancel", post(restore::cancel))
+        .at("/activity", get(activity::show))
+}

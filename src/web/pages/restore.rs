@@ -1,0 +1,234 @@
+//! A restore: look at what it would do, confirm with the app's name, watch it, and take it back.
+
+mod preview;
+mod view;
+
+use askama::Template;
+use poem::{
+    Response, handler,
+    http::StatusCode,
+    web::{Path, Query},
+};
+use serde::Deserialize;
+
+use self::{preview::PreviewView, view::RestoreView};
+use crate::{
+    app::{AppError, RestoreInput},
+    domain::{
+        access::Role,
+        event::StreamKind,
+        failure::FieldErrors,
+        ids::{AppId, RestoreId, RunId},
+    },
+    log::StreamId,
+    web::{
+        errors::WebError,
+        field::{Field, Token},
+        live::Part,
+        page::{self, Section},
+        pages::run::Progress,
+        parts,
+        request::{Form, Visit},
+        words,
+    },
+};
+
+#[derive(Template)]
+#[template(path = "restore/new.html")]
+struct NewRestore {
+    preview: PreviewView,
+    form: ConfirmForm,
+}
+
+#[derive(Template)]
+#[template(path = "restore/_form.html")]
+struct ConfirmForm {
+    run: i64,
+    app: String,
+    service: String,
+    /// Said on the button: what will be replaced.
+    target: String,
+    keep: String,
+    possible: bool,
+    confirm: Field,
+    problem: Option<String>,
+    token: Token,
+}
+
+#[derive(Template)]
+#[template(path = "restore/content.html")]
+struct Content {
+    restore: RestoreContent,
+    id: i64,
+    over: bool,
+    position: i64,
+}
+
+/// What is sent again with every event of the restore.
+#[derive(Template)]
+#[template(path = "restore/_restore.html")]
+struct RestoreContent {
+    restore: RestoreView,
+    progress: Option<Progress>,
+    can_act: bool,
+    token: Token,
+}
+
+#[derive(Default, Deserialize)]
+struct Picked {
+    /// Another service of the same app; the one that was backed up when empty.
+    #[serde(default)]
+    service: String,
+}
+
+#[handler]
+pub async fn preview_form(
+    visit: Visit,
+    Path(id): Path<i64>,
+    Query(picked): Query<Picked>,
+) -> Result<Response, WebError> {
+    visit.caller.must_be(Role::Operator)?;
+    let content = NewRestore::load(&visit, RunId(id), &picked.service, "", None).await?;
+    visit.page(&format!("Restore run {id}"), Section::Apps, &content)
+}
+
+#[handler]
+pub async fn request(visit: Visit, Path(id): Path<i64>, form: Form) -> Result<Response, WebError> {
+    let run = visit.holdfast.run(&visit.caller, RunId(id)).await?;
+    let app = visit
+        .holdfast
+        .app_by_id(&visit.caller, AppId(run.app_id))
+        .await?;
+    let (typed, service) = (form.text("confirm"), form.text("service"));
+    let result = if typed == app.name || typed == app.slug {
+        let input = RestoreInput {
+            service: (!service.is_empty()).then(|| service.to_owned()),
+        };
+        visit
+            .holdfast
+            .request_restore(&visit.caller, RunId(id), input)
+            .await
+    } else {
+        let problem = format!("type {} to confirm", app.name);
+        Err(AppError::Invalid(FieldErrors::one("confirm", problem)))
+    };
+    let errors = match result {
+        Ok(restore) => return Ok(visit.browser.go(&format!("/restores/{restore}"))),
+        Err(AppError::Invalid(errors)) => errors,
+        Err(error) => return Err(error.into()),
+    };
+    let content = NewRestore::load(&visit, RunId(id), service, typed, Some(&errors)).await?;
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    if visit.wants("restore-form") {
+        return visit.page_with(status, "", Section::Apps, &content.form);
+    }
+    visit.page_with(
+        status,
+        &format!("Restore run {id}"),
+        Section::Apps,
+        &content,
+    )
+}
+
+#[handler]
+pub async fn show(visit: Visit, Path(id): Path<i64>) -> Result<Response, WebError> {
+    let position = visit.holdfast.log().head();
+    let restore = RestoreContent::load(&visit, RestoreId(id)).await?;
+    let content = Content {
+        id,
+        over: restore.restore.over,
+        restore,
+        position,
+    };
+    visit.page(&format!("Restore {id}"), Section::Apps, &content)
+}
+
+#[handler]
+pub async fn undo(visit: Visit, Path(id): Path<i64>, _form: Form) -> Result<Response, WebError> {
+    visit
+        .holdfast
+        .undo_restore(&visit.caller, RestoreId(id))
+        .await?;
+    Ok(visit.browser.go(&format!("/restores/{id}")))
+}
+
+#[handler]
+pub async fn cancel(visit: Visit, Path(id): Path<i64>, _form: Form) -> Result<Response, WebError> {
+    visit
+        .holdfast
+        .cancel_restore(&visit.caller, RestoreId(id))
+        .await?;
+    Ok(visit.browser.go(&format!("/restores/{id}")))
+}
+
+/// What the live stream sends, and whether that was the last of it.
+pub async fn live(visit: &Visit, id: RestoreId) -> Result<(Vec<Part>, bool), WebError> {
+    let content = RestoreContent::load(visit, id).await?;
+    let part = Part::new("restore", page::render(&content)?);
+    Ok((vec![part], content.restore.over))
+}
+
+impl NewRestore {
+    async fn load(
+        visit: &Visit,
+        run: RunId,
+        service: &str,
+        typed: &str,
+        errors: Option<&FieldErrors>,
+    ) -> Result<Self, WebError> {
+        let picked = (!service.is_empty()).then(|| service.to_owned());
+        let preview = visit
+            .holdfast
+            .preview_restore(&visit.caller, run, picked)
+            .await?;
+        // An offer; without the engine's answer the service that was backed up remains.
+        let services = visit.holdfast.services(&visit.caller, &preview.app).await;
+        let keep = visit.holdfast.settings().keep_undo;
+        let preview = PreviewView::new(&preview, &services.unwrap_or_default(), visit.now);
+        let problem = |name: &str| errors.and_then(|errors| errors.0.get(name).cloned());
+        let mut confirm = Field::new("confirm", format!("Type {} to confirm", preview.app_name))
+            .value(typed)
+            .required();
+        confirm.error = problem("confirm");
+        confirm.autofocus = confirm.error.is_some();
+        let form = ConfirmForm {
+            run: run.0,
+            app: preview.app_name.clone(),
+            service: preview.service.clone(),
+            target: preview.overwritten.clone(),
+            keep: words::duration(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX)),
+            possible: preview.possible,
+            confirm,
+            problem: problem("service"),
+            token: Token(visit.browser.form_token()),
+        };
+        Ok(Self { preview, form })
+    }
+}
+
+impl RestoreContent {
+    async fn load(visit: &Visit, id: RestoreId) -> Result<Self, WebError> {
+        let holdfast = &visit.holdfast;
+        let restore = holdfast.restore(&visit.caller, id).await?;
+        let run = holdfast.run(&visit.caller, RunId(restore.run_id)).await?;
+        let app = holdfast
+            .app_by_id(&visit.caller, AppId(restore.app_id))
+            .await?;
+        let stream = StreamId {
+            kind: StreamKind::Restore,
+            id: id.0,
+        };
+        let events = holdfast.history(stream).await?;
+        let progress = holdfast
+            .progress()
+            .snapshot(&format!("restore-{id}"))
+            .filter(|_| !restore.is_over())
+            .map(|snapshot| Progress::new(&snapshot));
+        Ok(Self {
+            restore: RestoreView::new(&restore, &run, &app, &events, visit.now),
+            progress,
+            can_act: visit.can_act(),
+            token: Token(visit.browser.form_token()),
+        })
+    }
+}

@@ -1,0 +1,195 @@
+//! Events as sentences, for the activity page and a run's own history. An event's stable name is
+//! never shown alone: it is for machines.
+
+use std::collections::BTreeMap;
+
+use super::{catalog, words};
+use crate::{
+    domain::{
+        access::AccessEvent,
+        app::AppEvent,
+        audit::AuditEvent,
+        config::ConfigEvent,
+        event::{Actor, ActorKind, Event},
+        ids::{AppId, ConfigId},
+        restore::RestoreEvent,
+        run::{Obligation, RunEvent},
+    },
+    log::Recorded,
+    readmodel::{apps, configs},
+};
+
+/// What ids are called.
+#[derive(Debug, Default)]
+pub struct Names {
+    apps: BTreeMap<AppId, (String, String)>,
+    configs: BTreeMap<ConfigId, String>,
+}
+
+impl Names {
+    pub fn new(apps: &[apps::Model], configs: &[configs::Model]) -> Self {
+        let name = |app: &apps::Model| (app.app_id(), (app.slug.clone(), app.name.clone()));
+        let title = |row: &configs::Model| (row.config_id(), catalog::config_title(&row.spec()));
+        Self {
+            apps: apps.iter().map(name).collect(),
+            configs: configs.iter().map(title).collect(),
+        }
+    }
+
+    /// Slug and name, while the app is there.
+    pub fn app(&self, id: AppId) -> Option<&(String, String)> {
+        self.apps.get(&id)
+    }
+
+    /// `shop › Database (PostgreSQL)`, as much of it as there is.
+    pub fn place(&self, event: &Recorded) -> String {
+        let app = event.scope.app.map(|id| {
+            self.app(id)
+                .map_or_else(|| format!("app {id}"), |(_, name)| name.clone())
+        });
+        let config = event.scope.config.map(|id| {
+            let known = self.configs.get(&id).cloned();
+            known.unwrap_or_else(|| format!("config {id}"))
+        });
+        let parts: Vec<String> = app.into_iter().chain(config).collect();
+        parts.join(" › ")
+    }
+}
+
+/// Who did it; nobody is named when Holdfast did it by itself.
+pub fn who(actor: &Actor) -> String {
+    match actor.kind {
+        ActorKind::System => "Holdfast".to_owned(),
+        ActorKind::Cli => "the command line".to_owned(),
+        ActorKind::Anonymous => "somebody".to_owned(),
+        ActorKind::User => actor.name.clone(),
+        ActorKind::Token => format!("{} (token)", actor.name),
+    }
+}
+
+/// What happened, without who and where.
+pub fn what(event: &Event) -> String {
+    match event {
+        Event::App(event) => of_app(event),
+        Event::Config(event) => of_config(event),
+        Event::Run(event) => of_run(event),
+        Event::Restore(event) => of_restore(event),
+        Event::Access(event) => of_access(event),
+        Event::Audit(event) => of_audit(event),
+    }
+}
+
+fn of_app(event: &AppEvent) -> String {
+    match event {
+        AppEvent::Registered { spec, .. } => format!("App added (project {})", spec.project),
+        AppEvent::Changed { .. } => "App changed".to_owned(),
+        AppEvent::Removed {} => "App removed".to_owned(),
+    }
+}
+
+fn of_config(event: &ConfigEvent) -> String {
+    match event {
+        ConfigEvent::Created { spec, .. } => {
+            format!("Config created: {}", catalog::schedule_words(spec))
+        }
+        ConfigEvent::Changed { revision, spec } => {
+            format!(
+                "Config changed (revision {revision}): {}",
+                catalog::schedule_words(spec)
+            )
+        }
+        ConfigEvent::Removed {} => "Config deleted; its backups stay".to_owned(),
+    }
+}
+
+fn of_run(event: &RunEvent) -> String {
+    match event {
+        RunEvent::Requested { run, trigger, .. } => {
+            format!("Backup {run} requested ({})", trigger.name())
+        }
+        RunEvent::Started { attempt: 1, pin } => {
+            format!("Started on {} ({})", pin.source.container, pin.source.image)
+        }
+        RunEvent::Started { attempt, .. } => format!("Attempt {attempt} started"),
+        RunEvent::StageReached { stage, .. } => stage.title().to_owned(),
+        RunEvent::Obliged {
+            obligation: Obligation::Start { service, .. },
+            ..
+        } => format!("Stopped {service} for the backup"),
+        RunEvent::ObligationSettled {
+            obligation: Obligation::Start { service, .. },
+        } => format!("Started {service} again"),
+        RunEvent::Succeeded { artifact, .. } => {
+            format!("Backup succeeded: {}", words::size(artifact.stored_bytes))
+        }
+        RunEvent::RetryScheduled {
+            attempt, failure, ..
+        } => format!(
+            "Attempt {attempt} failed, will be tried again: {}",
+            failure.message
+        ),
+        RunEvent::Failed { failure, .. } => format!("Backup failed: {}", failure.message),
+        RunEvent::Interrupted { attempt, why, .. } => {
+            format!("Attempt {attempt} was interrupted: {why}")
+        }
+        RunEvent::CancelRequested {} => "Cancel requested".to_owned(),
+        RunEvent::Cancelled {} => "Backup cancelled".to_owned(),
+    }
+}
+
+fn of_restore(event: &RestoreEvent) -> String {
+    match event {
+        RestoreEvent::Requested {
+            restore,
+            run,
+            service,
+            ..
+        } => format!("Restore {restore} of backup {run} into {service} requested"),
+        RestoreEvent::Started { destination, .. } => {
+            format!("Restore started in {}", destination.container)
+        }
+        RestoreEvent::StepBegun { step, .. } => step.title.clone(),
+        RestoreEvent::Succeeded { .. } => "Restore succeeded".to_owned(),
+        RestoreEvent::Failed { failure, .. } => format!("Restore failed: {}", failure.message),
+        RestoreEvent::AttentionNeeded { failure, .. } => {
+            format!("Restore needs attention: {}", failure.message)
+        }
+        RestoreEvent::Interrupted { why, .. } => format!("Restore was interrupted: {why}"),
+        RestoreEvent::CancelRequested {} => "Cancel requested".to_owned(),
+        RestoreEvent::Cancelled {} => "Restore cancelled".to_owned(),
+        RestoreEvent::UndoRequested { .. } => "Undo requested".to_owned(),
+        RestoreEvent::UndoStarted { .. } => "Undo started".to_owned(),
+        RestoreEvent::Undone { .. } => "Restore undone".to_owned(),
+        RestoreEvent::UndoFailed { failure, .. } => format!("Undo failed: {}", failure.message),
+        RestoreEvent::KeptRemoved {} => "What was kept for an undo was removed".to_owned(),
+    }
+}
+
+fn of_access(event: &AccessEvent) -> String {
+    match event {
+        AccessEvent::UserAdded { name, role, .. } => {
+            format!("User {name} added ({})", role.name())
+        }
+        AccessEvent::PasswordChanged {} => "Password changed".to_owned(),
+        AccessEvent::RoleChanged { role } => format!("Role changed to {}", role.name()),
+        AccessEvent::TokenIssued { spec, .. } => {
+            format!("Token “{}” issued ({})", spec.name, spec.role.name())
+        }
+        AccessEvent::TokenRevoked { .. } => "Token revoked".to_owned(),
+        AccessEvent::UserRemoved {} => "User removed".to_owned(),
+    }
+}
+
+fn of_audit(event: &AuditEvent) -> String {
+    match event {
+        AuditEvent::LoggedIn { .. } => "Logged in".to_owned(),
+        AuditEvent::LoginRefused { name } => format!("Log-in refused for “{name}”"),
+        AuditEvent::LoggedOut { .. } => "Logged out".to_owned(),
+        AuditEvent::Downloaded { run } => format!("Backup {run} downloaded"),
+        AuditEvent::Exported {} => "Audit log exported".to_owned(),
+        AuditEvent::Rebuilt { events } => format!(
+            "Read models rebuilt from {}",
+            words::plural(usize::try_from(*events).unwrap_or(usize::MAX), "event")
+        ),
+    }
+}

@@ -1,0 +1,134 @@
+//! Which jobs follow from an event, and which are due for the present state after a start. Pure.
+
+use chrono::{DateTime, Utc};
+
+use super::job::Job;
+use crate::{
+    domain::{event::Event, ids::RestoreId, restore::RestoreEvent, run::RunEvent},
+    log::Recorded,
+    readmodel::{restores, runs},
+};
+
+/// A job and the earliest time it may start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    pub job: Job,
+    pub not_before: Option<DateTime<Utc>>,
+}
+
+impl Order {
+    fn now(job: Job) -> Self {
+        Self {
+            job,
+            not_before: None,
+        }
+    }
+
+    fn at(job: Job, time: DateTime<Utc>) -> Self {
+        Self {
+            job,
+            not_before: Some(time),
+        }
+    }
+}
+
+/// What the dispatcher enqueues for a committed event.
+pub fn follow(event: &Recorded) -> Vec<Order> {
+    match &event.event {
+        Event::Run(change) => after_run(crate::domain::ids::RunId(event.stream.id), change),
+        Event::Restore(change) => after_restore(RestoreId(event.stream.id), change),
+        Event::App(_) | Event::Config(_) | Event::Access(_) | Event::Audit(_) => vec![],
+    }
+}
+
+fn after_run(run: crate::domain::ids::RunId, change: &RunEvent) -> Vec<Order> {
+    match change {
+        RunEvent::Requested { .. } => vec![Order::now(Job::BackUp { run, attempt: 1 })],
+        RunEvent::RetryScheduled {
+            attempt, retry_at, ..
+        } => {
+            let attempt = attempt + 1;
+            vec![Order::at(Job::BackUp { run, attempt }, *retry_at)]
+        }
+        RunEvent::Interrupted { attempt, .. } => {
+            let attempt = attempt + 1;
+            vec![Order::now(Job::BackUp { run, attempt })]
+        }
+        _ => vec![],
+    }
+}
+
+fn after_restore(restore: RestoreId, change: &RestoreEvent) -> Vec<Order> {
+    match change {
+        RestoreEvent::Requested { .. } => {
+            vec![Order::now(Job::BringBack {
+                restore,
+                attempt: 1,
+            })]
+        }
+        // Which of the two is due depends on the state; the other one finds nothing to do.
+        RestoreEvent::Interrupted { attempt, .. } => {
+            let attempt = attempt + 1;
+            vec![
+                Order::now(Job::SettleRestore { restore, attempt }),
+                Order::now(Job::Undo { restore, attempt }),
+            ]
+        }
+        RestoreEvent::UndoRequested { attempt } => {
+            let attempt = *attempt;
+            vec![Order::now(Job::Undo { restore, attempt })]
+        }
+        RestoreEvent::Succeeded {
+            attempt,
+            kept: Some(_),
+            keep_until,
+            ..
+        }
+        | RestoreEvent::Undone {
+            attempt,
+            kept: Some(_),
+            keep_until,
+        } => {
+            let attempt = *attempt;
+            vec![Order::at(Job::Forget { restore, attempt }, *keep_until)]
+        }
+        _ => vec![],
+    }
+}
+
+/// What is due for a run that is not over.
+pub fn resume_run(row: &runs::Model) -> Order {
+    let attempt = u32::try_from(row.attempt).unwrap_or_default() + 1;
+    Order {
+        job: Job::BackUp {
+            run: row.run_id(),
+            attempt,
+        },
+        not_before: row.retry_at.and_then(DateTime::from_timestamp_millis),
+    }
+}
+
+/// What is due for a restore or undo that is not over.
+pub fn resume_restore(row: &restores::Model) -> Order {
+    let restore = row.restore_id();
+    let attempt = u32::try_from(row.attempt).unwrap_or_default();
+    Order::now(match row.status.as_str() {
+        "undoing" => Job::Undo { restore, attempt },
+        _ if row.settling => Job::SettleRestore { restore, attempt },
+        _ => Job::BringBack {
+            restore,
+            attempt: attempt + 1,
+        },
+    })
+}
+
+/// When what a restore set aside may go.
+pub fn forget(row: &restores::Model) -> Order {
+    Order {
+        job: Job::Forget {
+            restore: row.restore_id(),
+            attempt: u32::try_from(row.attempt).unwrap_or_default(),
+        },
+        not_before: row.keep_until.and_then(DateTime::from_timestamp_millis),
+    }
+}

@@ -1,0 +1,88 @@
+//! What a job is: a few numbers, and the one use case it calls.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    app::{AppError, Holdfast},
+    domain::ids::{RestoreId, RunId},
+};
+
+/// A queue has workers of its own, so that long backups cannot starve restores.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Queue {
+    pub name: &'static str,
+    /// Jobs at work at the same time.
+    pub concurrency: usize,
+}
+
+pub const BACKUPS: Queue = Queue {
+    name: "backup",
+    concurrency: 4,
+};
+pub const RESTORES: Queue = Queue {
+    name: "restore",
+    concurrency: 2,
+};
+pub const QUEUES: [&Queue; 2] = [&BACKUPS, &RESTORES];
+
+/// Stored as JSON in the queue's table: names are stored data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Job {
+    BackUp {
+        run: RunId,
+        attempt: u32,
+    },
+    BringBack {
+        restore: RestoreId,
+        attempt: u32,
+    },
+    SettleRestore {
+        restore: RestoreId,
+        attempt: u32,
+    },
+    Undo {
+        restore: RestoreId,
+        attempt: u32,
+    },
+    /// `attempt` only tells the jobs of two undos apart.
+    Forget {
+        restore: RestoreId,
+        attempt: u32,
+    },
+}
+
+impl Job {
+    pub fn queue(&self) -> &'static Queue {
+        match self {
+            Self::BackUp { .. } => &BACKUPS,
+            Self::BringBack { .. }
+            | Self::SettleRestore { .. }
+            | Self::Undo { .. }
+            | Self::Forget { .. } => &RESTORES,
+        }
+    }
+
+    /// The same wish always has the same key: enqueued twice, it is there once.
+    pub fn key(&self) -> String {
+        match self {
+            Self::BackUp { run, attempt } => format!("run-{run}:{attempt}"),
+            Self::BringBack { restore, attempt } => format!("restore-{restore}:{attempt}"),
+            Self::SettleRestore { restore, attempt } => format!("settle-{restore}:{attempt}"),
+            Self::Undo { restore, attempt } => format!("undo-{restore}:{attempt}"),
+            Self::Forget { restore, attempt } => format!("forget-{restore}:{attempt}"),
+        }
+    }
+
+    pub async fn perform(self, holdfast: &Holdfast) -> Result<(), AppError> {
+        match self {
+            Self::BackUp { run, attempt } => holdfast.back_up(run, attempt).await,
+            Self::BringBack { restore, attempt } => holdfast.bring_back(restore, attempt).await,
+            Self::SettleRestore { restore, attempt } => {
+                holdfast.settle_restore(restore, attempt).await
+            }
+            Self::Undo { restore, attempt } => holdfast.undo(restore, attempt).await,
+            Self::Forget { restore, .. } => holdfast.forget_kept(restore).await,
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! apalis' table, in the log's own database file. Jobs are inserted inside the log's transaction,
+//! which apalis itself offers no way to; so the column list is tied to the pinned version.
+//!
+//! The table is no truth: every start empties it and fills it again from what the log says is
+//! unfinished. Task ids are made from the job's key, so the same wish is the same row.
+
+use std::{collections::HashMap, sync::Arc};
+
+use apalis_sqlite::SqliteStorage;
+use chrono::{DateTime, Utc};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement};
+use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
+use ulid::Ulid;
+
+use super::{
+    flow::{self, Order},
+    job::QUEUES,
+};
+use crate::{
+    log::{Cause, Log, LogError},
+    readmodel::{restores, runs},
+};
+
+/// A handler tells by its own state whether a job is still due; the queue never gives one up.
+const MAX_ATTEMPTS: i32 = 1_000_000;
+
+/// Wakes the workers of a queue; rung after the commit that filled it.
+#[derive(Clone)]
+pub struct Bells(Arc<HashMap<&'static str, Arc<Notify>>>);
+
+impl Default for Bells {
+    fn default() -> Self {
+        let bells = QUEUES.iter().map(|queue| (queue.name, Arc::default()));
+        Self(Arc::new(bells.collect()))
+    }
+}
+
+impl Bells {
+    pub fn of(&self, queue: &str) -> Arc<Notify> {
+        self.0.get(queue).cloned().unwrap_or_default()
+    }
+
+    pub fn ring(&self) {
+        for bell in self.0.values() {
+            bell.notify_one();
+        }
+    }
+}
+
+/// Creates apalis' tables. Not by its own `setup`, which would set `synchronous=OFF` on one pooled
+/// connection and so cost the log its durability.
+pub async fn prepare(log: &Log) -> Result<(), LogError> {
+    let mut migrations = SqliteStorage::<()>::migrations();
+    migrations.set_ignore_missing(true);
+    migrations
+        .run(log.db().get_sqlite_connection_pool())
+        .await
+        .map_err(|error| LogError::Database(DbErr::Custom(error.to_string())))
+}
+
+/// Empties the queue and enqueues what is unfinished. Called before any worker runs.
+pub async fn refill(log: &Log) -> Result<(), LogError> {
+    log.write(Cause::system("queue"), |unit| {
+        Box::pin(async move {
+            let tx = unit.tx();
+            tx.execute_unprepared("DELETE FROM Jobs").await?;
+            tx.execute_unprepared("DELETE FROM Workers").await?;
+            let mut orders = Vec::new();
+            orders.extend(runs::unfinished(tx).await?.iter().map(flow::resume_run));
+            let unfinished = restores::unfinished(tx).await?;
+            orders.extend(unfinished.iter().map(flow::resume_restore));
+            orders.extend(restores::with_kept(tx).await?.iter().map(flow::forget));
+            for order in orders {
+                enqueue(tx, &order).await?;
+            }
+            Ok(())
+        })
+    })
+    .await
+}
+
+/// Inserts a job; one with the same key is left as it is.
+pub async fn enqueue(tx: &DatabaseTransaction, order: &Order) -> Result<(), DbErr> {
+    let key = order.job.key();
+    let args = serde_json::to_vec(&order.job).map_err(|e| DbErr::Custom(e.to_string()))?;
+    let values = [
+        task_id(&key).to_string().into(),
+        order.job.queue().name.into(),
+        args.into(),
+        MAX_ATTEMPTS.into(),
+        run_at(order.not_before).into(),
+        key.into(),
+    ];
+    let insert = "INSERT INTO Jobs(id, job_type, job, status, attempts, max_attempts, run_at, \
+                  priority, metadata, idempotency_key) \
+                  VALUES (?, ?, ?, 'Pending', 0, ?, ?, 0, '{}', ?) ON CONFLICT DO NOTHING";
+    let statement = Statement::from_sql_and_values(tx.get_database_backend(), insert, values);
+    tx.execute_raw(statement).await.map(|_| ())
+}
+
+/// Any id that is no ULID would end every worker of the queue at each fetch.
+fn task_id(key: &str) -> Ulid {
+    let digest = Sha256::digest(key.as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    Ulid::from_bytes(bytes)
+}
+
+/// The queue counts in whole seconds and rounds down: one more, so that nothing starts early.
+fn run_at(not_before: Option<DateTime<Utc>>) -> i64 {
+    not_before.map_or(0, |time| time.timestamp() + 1)
+}

@@ -1,0 +1,93 @@
+//! Real containers for tests: labelled, uniquely named, gone when the test lets go of them.
+
+use std::{
+    process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, Instant},
+};
+
+/// All test containers carry it, so that leftovers of a killed test run can be swept.
+pub const LABEL: &str = "holdfast.test=1";
+pub const POSTGRES: &str = "holdfast-test/postgres:15";
+pub const BUSYBOX: &str = "holdfast-test/busybox:1";
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+/// A running container; removed with its volumes on drop.
+pub struct Bed {
+    pub name: String,
+}
+
+impl Bed {
+    /// `docker run` of `image` with more `options`, and a `command` in place of the image's own
+    /// unless that is empty.
+    pub fn run(image: &str, options: &[&str], command: &[&str]) -> Self {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("hf-test-{}-{number}", std::process::id());
+        let fixed = ["run", "-d", "--init", "--label", LABEL, "--name", &name];
+        docker(&[&fixed, options, &[image], command].concat());
+        Self { name }
+    }
+
+    /// A container that does nothing, with a shell and the usual tools.
+    pub fn idle() -> Self {
+        Self::run(BUSYBOX, &["--network", "none"], &["sleep", "3600"])
+    }
+
+    /// What `docker exec` prints.
+    pub fn sh(&self, script: &str) -> String {
+        docker(&["exec", &self.name, "sh", "-c", script])
+    }
+}
+
+impl Drop for Bed {
+    fn drop(&mut self) {
+        let _ = Command::new("docker")
+            .args(["rm", "-f", "-v", &self.name])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+    }
+}
+
+/// Runs the command line of the engine, returns what it printed; panics with its complaint.
+pub fn docker(args: &[&str]) -> String {
+    let done = Command::new("docker")
+        .args(args)
+        .output()
+        .expect("the docker command line is installed");
+    assert!(
+        done.status.success(),
+        "docker {}: {}",
+        args.join(" "),
+        String::from_utf8_lossy(&done.stderr)
+    );
+    String::from_utf8_lossy(&done.stdout).trim().to_owned()
+}
+
+/// Asks every 10 ms until `condition` holds; panics after 30 s.
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < deadline, "still not so after 30 s: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Waits until PostgreSQL in `bed` answers over TCP: its set-up server listens on the socket only.
+pub fn until_postgres(bed: &Bed) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let ready = || {
+        let words = ["exec", &bed.name, "pg_isready", "-q", "-h", "127.0.0.1"];
+        let mut asked = Command::new("docker");
+        asked
+            .args(words)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        asked.status().is_ok_and(|status| status.success())
+    };
+    while !ready() {
+        assert!(Instant::now() < deadline, "the database does not start");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

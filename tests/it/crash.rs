@@ -1,0 +1,372 @@
+//! Power cuts: `kill -9` of the real server at random moments and at every named failpoint, in
+//! backups and restores, on a real database. After each restart: what was answered is there, what
+//! is green is whole, nothing is stuck, nothing is left behind.
+//!
+//! Some lanes run side by side, each with its own server and database. `HOLDFAST_KILLS` sets how
+//! many random kills there are in all (default 200).
+
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    bed::{Bed, docker},
+    server::Server,
+};
+
+const LANES: usize = 3;
+/// Promise 6.
+const SETTLE_LIMIT: Duration = Duration::from_secs(10);
+
+/// One server with one app on one database.
+struct Lane {
+    server: Server,
+    database: Bed,
+    config: i64,
+    slowest: Duration,
+    kills: usize,
+    random: u64,
+}
+
+impl Lane {
+    async fn new(number: usize) -> Self {
+        let project = format!("crash-{}-{number}", std::process::id());
+        let label = format!("com.docker.compose.project={project}");
+        let options = [
+            ["--label", &label],
+            ["--label", "com.docker.compose.service=db"],
+            ["-e", "POSTGRES_PASSWORD=secret"],
+            ["-e", "POSTGRES_DB=shop"],
+        ];
+        let database = Bed::run("holdfast-test/postgres:15", &options.concat(), &[]);
+        until_up(&database).await;
+        psql(
+            &database,
+            "shop",
+            "CREATE TABLE orders(id bigint PRIMARY KEY, note text NOT NULL); \
+             INSERT INTO orders SELECT i, repeat(md5(i::text), 8) FROM generate_series(1, 20000) i",
+        );
+        let server = Server::start(&["--retry", "1", "--keep-undo", "2"]).await;
+        let app = json!({ "slug": "shop", "name": "Shop", "project": project });
+        server.post("/api/apps", app).await;
+        let config = json!({ "strategy": "postgres", "service": "db", "target": "local" });
+        let config = server.post("/api/apps/shop/backups/configs", config).await;
+        Self {
+            server,
+            database,
+            config: config["id"].as_i64().unwrap(),
+            slowest: Duration::ZERO,
+            kills: 0,
+            random: 0x9E37_79B9_7F4A_7C15 ^ (number as u64 + 1),
+        }
+    }
+
+    /// xorshift: the moments differ from run to run only with the machine's own timing.
+    fn random_ms(&mut self, below: u64) -> Duration {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        Duration::from_millis(self.random % below)
+    }
+
+    async fn kill_and_restart(&mut self) {
+        self.server.kill();
+        self.kills += 1;
+        let settled = self.server.restart().await;
+        self.slowest = self.slowest.max(settled);
+    }
+
+    async fn request_run(&self) -> i64 {
+        let path = format!("/api/backups/configs/{}/run", self.config);
+        self.server.post(&path, json!({})).await["run_id"]
+            .as_i64()
+            .unwrap()
+    }
+
+    async fn good_run(&self) -> i64 {
+        let id = self.request_run().await;
+        let run = self.server.wait_for_run(id).await;
+        assert_eq!(run["status"], "success", "{run}");
+        id
+    }
+
+    async fn request_restore(&self, run: i64) -> Option<i64> {
+        let path = format!("/api/backups/restore/{run}");
+        let answer = self
+            .server
+            .try_call(Method::POST, &path, Some(json!({})))
+            .await?;
+        answer.1["restore_id"].as_i64()
+    }
+
+    /// Order-independent digest of the one table, or of its absence.
+    fn digest(&self) -> String {
+        psql(
+            &self.database,
+            "shop",
+            "SELECT count(*), md5(string_agg(md5(id || note), '' ORDER BY id)) FROM orders",
+        )
+    }
+
+    fn change(&self) {
+        psql(
+            &self.database,
+            "shop",
+            "INSERT INTO orders SELECT max(id) + 1, clock_timestamp()::text FROM orders; \
+             UPDATE orders SET note = clock_timestamp()::text WHERE id = 7",
+        );
+    }
+
+    /// Killed `kills` times during backups.
+    async fn backups(&mut self, kills: usize) {
+        for _ in 0..kills {
+            let id = self.request_run().await;
+            let pause = self.random_ms(1200);
+            tokio::time::sleep(pause).await;
+            self.kill_and_restart().await;
+            let run = self.server.wait_for_run(id).await; // answered 202: it must be there, and end
+            assert_eq!(run["status"], "success", "{run}\n{}", self.server.log());
+        }
+    }
+
+    /// Killed `kills` times during restores over changed data.
+    async fn restores(&mut self, kills: usize) {
+        let run = self.good_run().await;
+        let backed_up = self.digest();
+        for _ in 0..kills {
+            self.change();
+            let before = self.digest();
+            assert_ne!(before, backed_up);
+            let restore = self.request_restore(run).await.expect("202");
+            let pause = self.random_ms(2500);
+            tokio::time::sleep(pause).await;
+            self.kill_and_restart().await;
+            self.check_restore(restore, &before, &backed_up).await;
+        }
+    }
+
+    /// The database is what the restore's status says, and never anything else.
+    async fn check_restore(&self, id: i64, before: &str, backed_up: &str) {
+        let restore = self.server.wait_for_restore(id).await;
+        let now = self.digest();
+        match restore["status"].as_str().unwrap() {
+            "success" => assert_eq!(now, backed_up, "{restore}"),
+            "failed" => assert_eq!(now, before, "{restore}"),
+            other => panic!("{other}: {restore}\n{}", self.server.log()),
+        }
+    }
+
+    /// Nothing green that is not whole, nothing left behind, the log whole.
+    async fn check_all(&self) -> (usize, usize) {
+        let runs = self
+            .server
+            .get("/api/apps/shop/backups/runs?limit=1000")
+            .await;
+        let mut expected = BTreeSet::new();
+        let mut green = 0;
+        for run in runs.as_array().unwrap() {
+            let status = run["status"].as_str().unwrap();
+            assert!(
+                ["success", "failed", "cancelled"].contains(&status),
+                "stuck: {run}"
+            );
+            if status == "success" {
+                green += 1;
+                let key = run["file_path"].as_str().unwrap();
+                check_artifact(&self.server.backups().join(key), run);
+                expected.insert(key.to_owned());
+                expected.insert(format!("{key}.json"));
+            }
+        }
+        let found = files(&self.server.backups());
+        let leftovers: Vec<_> = found.difference(&expected).collect();
+        assert!(leftovers.is_empty(), "left behind: {leftovers:?}");
+        let missing: Vec<_> = expected.difference(&found).collect();
+        assert!(missing.is_empty(), "green but gone: {missing:?}");
+        self.no_foreign_databases().await;
+        let verification = self.server.post("/api/audit/verify", json!({})).await;
+        assert_eq!(verification["ok"], true, "{verification}");
+        let rebuild = self.server.post("/api/system/rebuild", json!({})).await;
+        assert_eq!(rebuild["differed"], json!([]), "{rebuild}");
+        (green, leftovers.len())
+    }
+
+    /// Staging databases are gone; undo copies go when their two seconds are over.
+    async fn no_foreign_databases(&self) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let query = "SELECT string_agg(datname, ' ') FROM pg_database WHERE datname LIKE 'hf%'";
+        loop {
+            let left = psql(&self.database, "postgres", query);
+            if left.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "databases left: {left}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+async fn until_up(database: &Bed) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let ready = || {
+        std::process::Command::new("docker")
+            .args([
+                "exec",
+                &database.name,
+                "pg_isready",
+                "-q",
+                "-h",
+                "127.0.0.1",
+            ])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+    };
+    while !ready() {
+        assert!(Instant::now() < deadline, "the database does not start");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn psql(database: &Bed, name: &str, sql: &str) -> String {
+    let fixed = ["exec", &database.name, "psql", "-U", "postgres", "-d", name];
+    docker(&[&fixed[..], &["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql]].concat())
+}
+
+/// As a person would check it: the digest of the file, and that stock `gunzip` reads it.
+fn check_artifact(path: &Path, run: &Value) {
+    let sum = std::process::Command::new("sha256sum")
+        .arg(path)
+        .output()
+        .unwrap();
+    let sum = String::from_utf8_lossy(&sum.stdout);
+    assert!(sum.starts_with(run["checksum"].as_str().unwrap()), "{run}");
+    let gunzip = std::process::Command::new("gunzip")
+        .arg("-t")
+        .arg(path)
+        .status()
+        .unwrap();
+    assert!(gunzip.success(), "gunzip refuses {}", path.display());
+}
+
+fn files(root: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            } else {
+                let path = entry.path();
+                found.insert(path.strip_prefix(root).unwrap().display().to_string());
+            }
+        }
+    }
+    found
+}
+
+fn kills() -> usize {
+    std::env::var("HOLDFAST_KILLS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(200)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_06_killed_at_any_moment_nothing_is_lost_stuck_or_left() {
+    let each = kills().div_ceil(LANES);
+    let lanes = (0..LANES).map(|number| async move {
+        let mut lane = Lane::new(number).await;
+        // Half the lanes begin with restores, so that both kinds meet both kinds of load.
+        if number % 2 == 0 {
+            lane.backups(each / 2).await;
+            lane.restores(each - each / 2).await;
+        } else {
+            lane.restores(each - each / 2).await;
+            lane.backups(each / 2).await;
+        }
+        let (green, _) = lane.check_all().await;
+        println!(
+            "lane {number}: {} kills, {green} green runs, all whole",
+            lane.kills
+        );
+        (lane.kills, lane.slowest, green)
+    });
+    let lanes = join_all(lanes).await;
+    let kills: usize = lanes.iter().map(|lane| lane.0).sum();
+    let slowest = lanes.iter().map(|lane| lane.1).max().unwrap();
+    println!(
+        "figure: promise 6: kills {kills}, lost 0, corrupted 0, stuck 0, leftovers 0, slowest settle {:.1} s",
+        slowest.as_secs_f64()
+    );
+    assert!(slowest <= SETTLE_LIMIT, "settling took {slowest:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_01_killed_at_every_failpoint_nothing_is_lost_stuck_or_left() {
+    let points: Vec<&str> = holdfast::failpoint::ALL.to_vec();
+    let lanes = (0..LANES).map(|number| {
+        let mine: Vec<&str> = points.iter().copied().skip(number).step_by(LANES).collect();
+        async move {
+            let mut lane = Lane::new(100 + number).await;
+            let run = lane.good_run().await;
+            let backed_up = lane.digest();
+            for point in mine {
+                die_at(&mut lane, point, run, &backed_up).await;
+            }
+            lane.check_all().await;
+            lane.slowest
+        }
+    });
+    let slowest = join_all(lanes).await.into_iter().max().unwrap();
+    println!(
+        "figure: promise 1: failpoints {}, lost 0, corrupted 0, stuck 0, leftovers 0, slowest settle {:.1} s",
+        points.len(),
+        slowest.as_secs_f64()
+    );
+    assert!(slowest <= SETTLE_LIMIT, "settling took {slowest:?}");
+}
+
+/// Dies at `point` in a backup, or in a restore where only a restore comes by.
+async fn die_at(lane: &mut Lane, point: &str, run: i64, backed_up: &str) {
+    lane.change();
+    let before = lane.digest();
+    let in_restore = point.starts_with("restore.");
+    lane.server.respawn(&[("HOLDFAST_FAILPOINT", point)]);
+    let mut asked = None;
+    if lane.server.ready_or_dead().await {
+        asked = if in_restore {
+            lane.request_restore(run).await
+        } else {
+            let path = format!("/api/backups/configs/{}/run", lane.config);
+            let answer = lane
+                .server
+                .try_call(Method::POST, &path, Some(json!({})))
+                .await;
+            answer.and_then(|(_, body)| body["run_id"].as_i64())
+        };
+    }
+    let died = lane.server.ended(Duration::from_secs(60)).await;
+    assert!(died, "nothing comes by {point}: {}", lane.server.log());
+    lane.kills += 1;
+    let settled = lane.server.restart().await;
+    lane.slowest = lane.slowest.max(settled);
+    match asked {
+        Some(restore) if in_restore => lane.check_restore(restore, &before, backed_up).await,
+        Some(id) => {
+            let run = lane.server.wait_for_run(id).await;
+            assert_eq!(run["status"], "success", "{point}: {run}");
+            assert_eq!(lane.digest(), before, "{point}: a backup changed the data");
+        }
+        // Not answered: it may have happened or not, but nothing may be stuck.
+        None => {}
+    }
+}

@@ -1,0 +1,409 @@
+//! Given events, when a command, then events; and state machines driven at random against what must
+//! always hold.
+
+use chrono::TimeDelta;
+use holdfast::domain::{
+    aggregate::{Aggregate, Refusal},
+    failure::Failure,
+    ids::{AppId, ConfigId, RestoreId, RunId},
+    restore::{Destination, Restore, RestoreCommand, RestoreEvent, RestoreStatus},
+    run::{MAX_FAILURES, Obligation, Run, RunCommand, RunEvent, RunStatus, Stage, Trigger},
+};
+use proptest::prelude::*;
+
+use crate::samples;
+
+fn request() -> RunCommand {
+    RunCommand::Request {
+        run: RunId(1),
+        app: AppId(1),
+        config: ConfigId(1),
+        trigger: Trigger::Manual,
+    }
+}
+
+fn start(attempt: u32) -> RunCommand {
+    RunCommand::Start {
+        attempt,
+        pin: samples::pin(),
+    }
+}
+
+fn succeed(attempt: u32) -> RunCommand {
+    RunCommand::Succeed {
+        attempt,
+        artifact: samples::artifact(),
+        fingerprint: samples::fingerprint(),
+        warnings: vec![],
+    }
+}
+
+fn fail(attempt: u32, failure: Failure) -> RunCommand {
+    RunCommand::Fail {
+        attempt,
+        failure,
+        retry_at: samples::time() + TimeDelta::seconds(10),
+    }
+}
+
+/// Applies a command; the events it gave.
+fn tell<A: Aggregate>(state: &mut A, command: A::Command) -> Result<Vec<A::Event>, Refusal> {
+    let events = state.decide(command)?;
+    for event in &events {
+        state.evolve(event);
+    }
+    Ok(events)
+}
+
+fn run_after(commands: impl IntoIterator<Item = RunCommand>) -> Run {
+    let mut run = Run::default();
+    for command in commands {
+        tell(&mut run, command).unwrap();
+    }
+    run
+}
+
+#[test]
+fn a_run_succeeds_only_in_its_present_attempt() {
+    let mut run = run_after([request(), start(1)]);
+    assert!(matches!(
+        tell(&mut run, succeed(2)),
+        Err(Refusal::Stale {
+            attempt: 2,
+            present: 1
+        })
+    ));
+    tell(&mut run, succeed(1)).unwrap();
+    assert_eq!(run.status, RunStatus::Success);
+    assert!(tell(&mut run, succeed(1)).is_err(), "a second success");
+}
+
+#[test]
+fn promise_02_a_job_that_runs_twice_starts_once() {
+    let mut run = run_after([request(), start(1)]);
+    assert!(matches!(
+        tell(&mut run, start(1)),
+        Err(Refusal::Stale { .. })
+    ));
+    assert_eq!(run.attempt, 1);
+}
+
+#[test]
+fn promise_05_only_temporary_failures_are_tried_again_and_not_for_ever() {
+    let permanent = Failure::permanent("wrong password", "set it");
+    let run = run_after([request(), start(1), fail(1, permanent)]);
+    assert_eq!(run.status, RunStatus::Failed);
+
+    let mut run = run_after([request()]);
+    for attempt in 1..=MAX_FAILURES {
+        tell(&mut run, start(attempt)).unwrap();
+        tell(&mut run, fail(attempt, samples::failure())).unwrap();
+    }
+    assert_eq!(run.status, RunStatus::Failed);
+    assert_eq!(run.attempt, MAX_FAILURES);
+}
+
+#[test]
+fn a_failure_before_the_start_uses_the_attempt_up() {
+    let mut run = run_after([request(), fail(1, samples::failure())]);
+    assert_eq!(run.status, RunStatus::Waiting);
+    assert_eq!(run.next_attempt(), 2);
+    tell(&mut run, start(2)).unwrap();
+}
+
+#[test]
+fn a_graceful_stop_is_no_failure_and_a_crash_loop_ends() {
+    let stop = |attempt, counts| RunCommand::Interrupt {
+        attempt,
+        counts,
+        why: "stopped".into(),
+    };
+    let mut run = run_after([request()]);
+    for attempt in 1..=20 {
+        tell(&mut run, start(attempt)).unwrap();
+        tell(&mut run, stop(attempt, false)).unwrap();
+    }
+    assert_eq!(run.status, RunStatus::Waiting);
+
+    let mut run = run_after([request()]);
+    for attempt in 1..=MAX_FAILURES {
+        tell(&mut run, start(attempt)).unwrap();
+        tell(&mut run, stop(attempt, true)).unwrap();
+    }
+    assert_eq!(run.status, RunStatus::Failed);
+}
+
+#[test]
+fn promise_07_cancel_is_taken_at_once_and_confirmed_by_the_worker() {
+    let run = run_after([request(), RunCommand::Cancel]);
+    assert_eq!(run.status, RunStatus::Cancelled);
+
+    let mut run = run_after([request(), start(1), RunCommand::Cancel]);
+    assert_eq!(run.status, RunStatus::Running);
+    assert!(run.cancel_requested);
+    tell(&mut run, RunCommand::ConfirmCancelled { attempt: 1 }).unwrap();
+    assert_eq!(run.status, RunStatus::Cancelled);
+    assert_eq!(run.abandoned.len(), 1, "what it left is known");
+}
+
+#[test]
+fn an_obligation_outlives_the_run_until_it_is_settled() {
+    let obligation = Obligation::Start {
+        service: "db".into(),
+        container: "shop-db-1".into(),
+    };
+    let oblige = RunCommand::Oblige {
+        attempt: 1,
+        obligation: obligation.clone(),
+    };
+    let permanent = Failure::permanent("x", "");
+    let mut run = run_after([request(), start(1), oblige, fail(1, permanent)]);
+    assert_eq!(run.obligations, vec![obligation.clone()]);
+    let settle = || RunCommand::Settle {
+        obligation: obligation.clone(),
+    };
+    assert_eq!(tell(&mut run, settle()).unwrap().len(), 1);
+    assert_eq!(tell(&mut run, settle()).unwrap().len(), 0, "harmless again");
+    assert!(run.obligations.is_empty());
+}
+
+fn restore_request() -> RestoreCommand {
+    RestoreCommand::Request {
+        restore: RestoreId(1),
+        run: RunId(1),
+        app: AppId(1),
+        service: "db".into(),
+    }
+}
+
+fn restore_start(attempt: u32) -> RestoreCommand {
+    RestoreCommand::Start {
+        attempt,
+        destination: Destination {
+            service: "db".into(),
+            container: "shop-db-1".into(),
+            container_id: "c0ffee".into(),
+        },
+    }
+}
+
+fn restored(attempt: u32) -> RestoreCommand {
+    RestoreCommand::Succeed {
+        attempt,
+        fingerprint: samples::fingerprint(),
+        kept: samples::kept(),
+        keep_until: samples::time(),
+        warnings: vec![],
+    }
+}
+
+fn restore_after(commands: impl IntoIterator<Item = RestoreCommand>) -> Restore {
+    let mut restore = Restore::default();
+    for command in commands {
+        tell(&mut restore, command).unwrap();
+    }
+    restore
+}
+
+#[test]
+fn a_crashed_restore_is_settled_never_repeated() {
+    let why = || "the server died".to_owned();
+    let mut restore = restore_after([
+        restore_request(),
+        restore_start(1),
+        RestoreCommand::Interrupt {
+            attempt: 1,
+            why: why(),
+        },
+    ]);
+    assert_eq!(restore.status, RestoreStatus::Settling);
+    assert!(
+        tell(&mut restore, restored(1)).is_err(),
+        "the dead worker's word"
+    );
+    assert!(
+        tell(&mut restore, restore_start(2)).is_err(),
+        "no second start"
+    );
+    let mut found_whole = restore.clone();
+    tell(&mut found_whole, restored(2)).unwrap();
+    assert_eq!(found_whole.status, RestoreStatus::Success);
+    tell(&mut restore, RestoreCommand::SettleAsBefore { attempt: 2 }).unwrap();
+    assert_eq!(restore.status, RestoreStatus::Failed);
+}
+
+#[test]
+fn a_crash_while_settling_or_undoing_is_settled_again() {
+    let interrupt = |attempt| RestoreCommand::Interrupt {
+        attempt,
+        why: "the server died".into(),
+    };
+    let restore = restore_after([
+        restore_request(),
+        restore_start(1),
+        interrupt(1),
+        interrupt(2),
+    ]);
+    assert_eq!(
+        (restore.status, restore.attempt),
+        (RestoreStatus::Settling, 3)
+    );
+
+    let mut restore = restore_after([
+        restore_request(),
+        restore_start(1),
+        restored(1),
+        RestoreCommand::Undo,
+        RestoreCommand::StartUndo { attempt: 2 },
+        interrupt(2),
+        RestoreCommand::StartUndo { attempt: 3 },
+    ]);
+    let finish = |attempt| RestoreCommand::FinishUndo {
+        attempt,
+        kept: samples::kept(),
+        keep_until: samples::time(),
+    };
+    assert!(tell(&mut restore, finish(2)).is_err());
+    tell(&mut restore, finish(3)).unwrap();
+    assert_eq!(restore.status, RestoreStatus::Undone);
+}
+
+#[test]
+fn only_a_success_that_kept_something_can_be_undone() {
+    let mut restore = restore_after([restore_request(), restore_start(1), restored(1)]);
+    let mut forgotten = restore.clone();
+    tell(&mut forgotten, RestoreCommand::Forget).unwrap();
+    assert!(matches!(
+        tell(&mut forgotten, RestoreCommand::Undo),
+        Err(Refusal::Conflict(_))
+    ));
+    tell(&mut restore, RestoreCommand::Undo).unwrap();
+    assert_eq!(tell(&mut restore, RestoreCommand::Undo).unwrap(), vec![]);
+}
+
+fn any_run_command() -> impl Strategy<Value = RunCommand> {
+    let attempt = 0..6_u32;
+    prop_oneof![
+        Just(request()),
+        attempt.clone().prop_map(start),
+        attempt.clone().prop_map(|attempt| RunCommand::Reach {
+            attempt,
+            stage: Stage::Dump
+        }),
+        attempt.clone().prop_map(succeed),
+        attempt.clone().prop_map(|a| fail(a, samples::failure())),
+        attempt
+            .clone()
+            .prop_map(|a| fail(a, Failure::permanent("x", ""))),
+        (attempt.clone(), any::<bool>()).prop_map(|(attempt, counts)| RunCommand::Interrupt {
+            attempt,
+            counts,
+            why: "x".into()
+        }),
+        Just(RunCommand::Cancel),
+        attempt.prop_map(|attempt| RunCommand::ConfirmCancelled { attempt }),
+    ]
+}
+
+fn any_restore_command() -> impl Strategy<Value = RestoreCommand> {
+    let attempt = 0..6_u32;
+    prop_oneof![
+        Just(restore_request()),
+        attempt.clone().prop_map(restore_start),
+        attempt.clone().prop_map(restored),
+        attempt.clone().prop_map(|attempt| RestoreCommand::Step {
+            attempt,
+            step: samples::step()
+        }),
+        (attempt.clone(), any::<bool>()).prop_map(|(attempt, needs_attention)| {
+            RestoreCommand::Fail {
+                attempt,
+                failure: samples::failure(),
+                needs_attention,
+            }
+        }),
+        attempt
+            .clone()
+            .prop_map(|attempt| RestoreCommand::Interrupt {
+                attempt,
+                why: "x".into()
+            }),
+        attempt
+            .clone()
+            .prop_map(|attempt| RestoreCommand::SettleAsBefore { attempt }),
+        Just(RestoreCommand::Cancel),
+        Just(RestoreCommand::Undo),
+        attempt
+            .clone()
+            .prop_map(|attempt| RestoreCommand::StartUndo { attempt }),
+        attempt.prop_map(|attempt| RestoreCommand::FinishUndo {
+            attempt,
+            kept: None,
+            keep_until: samples::time()
+        }),
+        Just(RestoreCommand::Forget),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
+
+    /// Whatever is said in whatever order: at most one end, at most one success, attempts only
+    /// rise, each attempt starts at most once, an outcome only from the attempt that started, and
+    /// the fold of the events is the state.
+    #[test]
+    fn run_histories_hold(commands in prop::collection::vec(any_run_command(), 0..40)) {
+        let mut run = Run::default();
+        let mut history = Vec::new();
+        for command in commands {
+            let before = run.clone();
+            if let Ok(events) = tell(&mut run, command) {
+                prop_assert!(run.attempt >= before.attempt);
+                if before.status.is_over() {
+                    prop_assert!(events.is_empty(), "{events:?} after the end");
+                }
+                history.extend(events);
+            } else {
+                prop_assert_eq!(&before, &run);
+            }
+        }
+        let count = |wanted: fn(&RunEvent) -> bool| history.iter().filter(|e| wanted(e)).count();
+        let successes = count(|e| matches!(e, RunEvent::Succeeded { .. }));
+        prop_assert!(successes <= 1);
+        let ends = count(|e| matches!(
+            e,
+            RunEvent::Succeeded { .. } | RunEvent::Failed { .. } | RunEvent::Cancelled {}
+        ));
+        prop_assert!(ends <= 1);
+        let mut started = std::collections::BTreeSet::new();
+        for event in &history {
+            match event {
+                RunEvent::Started { attempt, .. } => prop_assert!(started.insert(*attempt)),
+                RunEvent::Succeeded { attempt, .. } => prop_assert!(started.contains(attempt)),
+                _ => {}
+            }
+        }
+        prop_assert_eq!(Run::fold(&history), run);
+    }
+
+    /// The same for restores: one start for ever, no success without it.
+    #[test]
+    fn restore_histories_hold(commands in prop::collection::vec(any_restore_command(), 0..40)) {
+        let mut restore = Restore::default();
+        let mut history = Vec::new();
+        for command in commands {
+            let before = restore.clone();
+            if let Ok(events) = tell(&mut restore, command) {
+                prop_assert!(restore.attempt >= before.attempt);
+                history.extend(events);
+            } else {
+                prop_assert_eq!(&before, &restore);
+            }
+        }
+        let starts = history.iter().filter(|e| matches!(e, RestoreEvent::Started { .. })).count();
+        prop_assert!(starts <= 1);
+        let succeeded = history.iter().any(|e| matches!(e, RestoreEvent::Succeeded { .. }));
+        prop_assert!(!succeeded || starts == 1);
+        prop_assert_eq!(Restore::fold(&history), restore);
+    }
+}

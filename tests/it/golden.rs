@@ -1,0 +1,68 @@
+//! The stored form of every event, for ever: a file each under `tests/golden`, written once with
+//! `HOLDFAST_GOLDEN=write` when an event is new, and never changed after.
+
+use std::{collections::BTreeSet, fs, path::PathBuf};
+
+use holdfast::{
+    domain::event::{Event, StreamKind},
+    log::{decode, encode},
+};
+
+use crate::samples;
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn kind(event: &Event) -> StreamKind {
+    match event {
+        Event::App(_) => StreamKind::App,
+        Event::Config(_) => StreamKind::Config,
+        Event::Run(_) => StreamKind::Run,
+        Event::Restore(_) => StreamKind::Restore,
+        Event::Access(_) => StreamKind::User,
+        Event::Audit(_) => StreamKind::Audit,
+    }
+}
+
+#[test]
+fn every_stored_form_is_still_read_and_still_written() {
+    let mut seen = BTreeSet::new();
+    for event in samples::all() {
+        let (name, schema, data) = encode(&event).unwrap();
+        if !seen.insert(name.clone()) {
+            continue;
+        }
+        let path = folder().join(format!("{name}.v{schema}.json"));
+        if std::env::var("HOLDFAST_GOLDEN").is_ok() && !path.exists() {
+            fs::create_dir_all(folder()).unwrap();
+            fs::write(&path, format!("{data}\n")).unwrap();
+        }
+        let golden = fs::read_to_string(&path).unwrap_or_else(|_| panic!("no {}", path.display()));
+        assert_eq!(data, golden.trim_end(), "{name} is written in another form");
+        let read = decode(kind(&event), &name, schema, &golden).unwrap();
+        assert_eq!(read, event, "{name} is read as something else");
+    }
+}
+
+#[test]
+fn every_event_has_a_golden_file() {
+    let domain = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/domain");
+    let mut names = 0;
+    for file in fs::read_dir(domain).unwrap() {
+        let source = fs::read_to_string(file.unwrap().path()).unwrap();
+        let found = source.split("#[serde(rename = \"").skip(1);
+        for name in found.filter_map(|rest| rest.split('"').next()) {
+            if !name.contains('.') {
+                continue;
+            }
+            names += 1;
+            let path = folder().join(format!("{name}.v1.json"));
+            assert!(
+                path.exists(),
+                "{name} has no golden file: add a sample of it"
+            );
+        }
+    }
+    assert!(names >= 40, "only {names} event names were found");
+}

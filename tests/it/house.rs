@@ -1,0 +1,354 @@
+//! Holdfast as a whole in this process: real engine, real database, a data folder of its own; and
+//! places to put faults between it and the engine or the target.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use holdfast::{
+    app::{Caller, ConfigInput, Holdfast, RestoreInput},
+    bootstrap::{self, Opened},
+    config::{Config, DataArgs, EngineArgs},
+    docker::{Chunk, Command, Container, DockerEngine, DockerError, Engine, EngineInfo, Session},
+    domain::{
+        app::AppSpec,
+        ids::{ConfigId, RestoreId, RunId},
+        run::Trigger,
+    },
+    readmodel::{restores, runs},
+    target::memory::{Fault, Faulty, Scope},
+    work::{Work, WorkerHealth},
+};
+use tempfile::TempDir;
+
+use crate::bed::{Bed, docker, until_postgres};
+
+pub struct House {
+    pub holdfast: Holdfast,
+    pub caller: Caller,
+    pub faults: Faults,
+    pub data: TempDir,
+    work: Option<Work>,
+    _opened: Opened,
+}
+
+/// What goes wrong right now.
+#[derive(Clone, Default)]
+pub struct Faults {
+    pub target: Arc<Mutex<Option<(Fault, Scope)>>>,
+    pub engine: Arc<Mutex<Option<EngineFault>>>,
+}
+
+/// What happens to the stream of `pg_dump`.
+#[derive(Debug, Clone, Copy)]
+pub enum EngineFault {
+    /// The connection breaks after so many bytes.
+    CutAfter(usize),
+    /// The stream ends as if all were well after so many bytes; the exit status says 0.
+    EndAfter(usize),
+    /// Nothing comes at all, and the exit status says 0.
+    Silence,
+    /// All comes, but the engine lost the exit status.
+    NoExit,
+    /// All comes, and the exit status says that the program was killed.
+    Killed,
+    /// Nothing comes, and nothing ends.
+    Hang,
+}
+
+impl House {
+    pub async fn new() -> Self {
+        let data = TempDir::new().unwrap();
+        let args = DataArgs {
+            data_dir: data.path().to_owned(),
+        };
+        let engine_args = EngineArgs {
+            docker_host: None,
+            stall: 2,
+            keep_undo: 3600,
+            retry: 1,
+            master_key: None,
+            master_key_file: None,
+        };
+        let mut config = Config::new(&args, &engine_args).unwrap();
+        config.settings.retry_base = Duration::from_millis(20);
+        config.settings.retry_max = Duration::from_millis(40);
+        let faults = Faults::default();
+        let engine = FaultyEngine {
+            inner: DockerEngine::connect(None).unwrap(),
+            fault: faults.engine.clone(),
+        };
+        let target_fault = faults.target.clone();
+        let opened = bootstrap::open_with(
+            &config,
+            Arc::new(engine),
+            Some(Arc::new(move |inner| {
+                let faulty = Faulty::new(inner);
+                if let Some((fault, scope)) = target_fault.lock().unwrap().clone() {
+                    faulty.inject(fault, scope);
+                }
+                Arc::new(faulty)
+            })),
+        )
+        .await
+        .unwrap();
+        let holdfast = opened.holdfast.clone();
+        let work = Work::start(holdfast.clone(), "test").await.unwrap();
+        Self {
+            caller: Caller::system("test"),
+            holdfast,
+            faults,
+            data,
+            work: Some(work),
+            _opened: opened,
+        }
+    }
+
+    /// An app `slug` of the compose project that `postgres` was started with.
+    pub async fn app(&self, slug: &str, project: &str) {
+        let spec = AppSpec {
+            project: project.to_owned(),
+            ..AppSpec::default()
+        };
+        self.holdfast
+            .register_app(&self.caller, slug, spec)
+            .await
+            .unwrap();
+    }
+
+    pub async fn config(&self, slug: &str, change: impl FnOnce(&mut ConfigInput)) -> ConfigId {
+        let mut input = ConfigInput {
+            service: Some("db".into()),
+            strategy: Some("postgres".into()),
+            target: Some("local".into()),
+            ..ConfigInput::default()
+        };
+        change(&mut input);
+        self.holdfast
+            .create_config(&self.caller, slug, input)
+            .await
+            .unwrap()
+            .config_id()
+    }
+
+    pub async fn request(&self, config: ConfigId) -> RunId {
+        self.holdfast
+            .request_run(&self.caller, config, Trigger::Manual)
+            .await
+            .unwrap()
+    }
+
+    /// Runs a backup to its end.
+    pub async fn back_up(&self, config: ConfigId) -> runs::Model {
+        let id = self.request(config).await;
+        self.run_over(id).await
+    }
+
+    pub async fn run_over(&self, id: RunId) -> runs::Model {
+        let mut head = self.holdfast.log().watch_head();
+        let deadline = Instant::now() + Duration::from_secs(120);
+        loop {
+            let run = self.holdfast.run(&self.caller, id).await.unwrap();
+            if run.is_over() {
+                return run;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "stuck: {run:?}");
+            let _ = tokio::time::timeout(left, head.changed()).await;
+        }
+    }
+
+    /// Restores a run to its end.
+    pub async fn restore(&self, run: RunId) -> restores::Model {
+        let id = self
+            .holdfast
+            .request_restore(&self.caller, run, RestoreInput::default())
+            .await
+            .unwrap();
+        self.restore_over(id).await
+    }
+
+    pub async fn restore_over(&self, id: RestoreId) -> restores::Model {
+        let mut head = self.holdfast.log().watch_head();
+        let deadline = Instant::now() + Duration::from_secs(120);
+        loop {
+            let restore = self.holdfast.restore(&self.caller, id).await.unwrap();
+            if restore.is_over() {
+                return restore;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "stuck: {restore:?}");
+            let _ = tokio::time::timeout(left, head.changed()).await;
+        }
+    }
+
+    pub fn workers(&self) -> Vec<WorkerHealth> {
+        self.work
+            .as_ref()
+            .map_or_else(Vec::new, |work| work.health.workers())
+    }
+
+    pub async fn close(mut self) {
+        if let Some(work) = self.work.take() {
+            work.stop(Duration::from_secs(10)).await;
+        }
+    }
+
+    pub fn heal(&self) {
+        *self.faults.target.lock().unwrap() = None;
+        *self.faults.engine.lock().unwrap() = None;
+    }
+}
+
+/// A PostgreSQL of its own compose project, ready to serve.
+pub fn postgres(image: &str, project: &str, options: &[&str]) -> Bed {
+    let label = format!("com.docker.compose.project={project}");
+    let fixed = [
+        "--label",
+        &label,
+        "--label",
+        "com.docker.compose.service=db",
+        "-e",
+        "POSTGRES_PASSWORD=secret",
+        "-e",
+        "POSTGRES_DB=shop",
+    ];
+    let bed = Bed::run(image, &[&fixed[..], options].concat(), &[]);
+    until_postgres(&bed);
+    bed
+}
+
+/// As the superuser, in that database; what `psql` prints.
+pub fn psql(bed: &Bed, database: &str, sql: &str) -> String {
+    let fixed = ["exec", &bed.name, "psql", "-U", "postgres", "-d", database];
+    docker(&[&fixed[..], &["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql]].concat())
+}
+
+struct FaultyEngine {
+    inner: DockerEngine,
+    fault: Arc<Mutex<Option<EngineFault>>>,
+}
+
+#[async_trait]
+impl Engine for FaultyEngine {
+    async fn info(&self) -> Result<EngineInfo, DockerError> {
+        self.inner.info().await
+    }
+
+    async fn containers(&self) -> Result<Vec<Container>, DockerError> {
+        self.inner.containers().await
+    }
+
+    async fn container(&self, id_or_name: &str) -> Result<Container, DockerError> {
+        self.inner.container(id_or_name).await
+    }
+
+    async fn exec(&self, container: &str, command: Command) -> Result<Session, DockerError> {
+        let dumps = command.argv.iter().any(|word| word.ends_with("pg_dump"))
+            && !command.argv.iter().any(|word| word == "--version");
+        let session = self.inner.exec(container, command).await?;
+        let fault = *self.fault.lock().unwrap();
+        Ok(match fault {
+            Some(fault) if dumps => spoil(session, fault, container),
+            _ => session,
+        })
+    }
+
+    async fn sweep(&self, container: &str, user: Option<&str>) -> Result<(), DockerError> {
+        self.inner.sweep(container, user).await
+    }
+
+    async fn stopped(&self, container: &str) -> Result<(), DockerError> {
+        self.inner.stopped(container).await
+    }
+
+    async fn start(&self, container: &str) -> Result<(), DockerError> {
+        self.inner.start(container).await
+    }
+
+    async fn stop(&self, container: &str, grace: Duration) -> Result<(), DockerError> {
+        self.inner.stop(container, grace).await
+    }
+}
+
+fn spoil(session: Session, fault: EngineFault, container: &str) -> Session {
+    let container = container.to_owned();
+    let Session {
+        stdin,
+        output,
+        exit,
+    } = session;
+    // A session that is let go of ends its program, so the real one is held to the end.
+    let saying = |status: Result<i64, DockerError>| {
+        Box::pin(async move {
+            let _real = exit;
+            status
+        })
+    };
+    match fault {
+        EngineFault::CutAfter(bytes) => {
+            let cut = futures_util::stream::once(async move {
+                Err(DockerError::Cut {
+                    container,
+                    reason: "connection reset".into(),
+                })
+            });
+            Session {
+                stdin,
+                output: first(output, bytes).chain(cut).boxed(),
+                exit: saying(Ok(0)),
+            }
+        }
+        EngineFault::EndAfter(bytes) => Session {
+            stdin,
+            output: first(output, bytes).boxed(),
+            exit: saying(Ok(0)),
+        },
+        EngineFault::Silence => Session {
+            stdin,
+            output: futures_util::stream::empty().boxed(),
+            exit: saying(Ok(0)),
+        },
+        EngineFault::NoExit => Session {
+            stdin,
+            output,
+            exit: saying(Err(DockerError::NoExitCode {
+                container,
+                program: "pg_dump".into(),
+            })),
+        },
+        EngineFault::Killed => Session {
+            stdin,
+            output,
+            exit: saying(Ok(137)),
+        },
+        EngineFault::Hang => Session {
+            stdin,
+            output: futures_util::stream::pending().boxed(),
+            exit: Box::pin(futures_util::future::pending()),
+        },
+    }
+}
+
+/// The first bytes of standard output, and all of standard error until then.
+fn first(
+    output: futures_util::stream::BoxStream<'static, Result<Chunk, DockerError>>,
+    bytes: usize,
+) -> impl futures_util::Stream<Item = Result<Chunk, DockerError>> + Send + 'static {
+    output.scan(bytes, |left, chunk| {
+        let chunk = match chunk {
+            _ if *left == 0 => None,
+            Ok(Chunk::Stdout(data)) => {
+                let part: Bytes = data.slice(..data.len().min(*left));
+                *left -= part.len();
+                Some(Ok(Chunk::Stdout(part)))
+            }
+            other => Some(other),
+        };
+        futures_util::future::ready(chunk)
+    })
+}

@@ -1,0 +1,29 @@
+//! Everything that is proved, in one test binary: one module a subject. Those over real containers
+//! need a Docker engine and the images of `scripts/testbed`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::assigning_clones,
+    clippy::unnecessary_wraps
+)]
+
+mod api;
+mod architecture;
+mod bed;
+mod cli;
+mod crash;
+mod docker;
+mod domain;
+mod golden;
+mod house;
+mod lies;
+mod log;
+mod pages;
+mod postgres;
+mod promises;
+mod proxy;
+mod samples;
+mod server;
+mod slice;
+mod targets;

@@ -1,0 +1,208 @@
+//! What Holdfast is for, as a person does it: set up, add an app and a config, back up, look, lose
+//! data, restore with the app's name typed, and take it back. Once with scripts, once without.
+
+use holdfast::target::memory::{Fault, Scope};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    browser::Browser,
+    site::{PASSWORD, Site},
+};
+use crate::{
+    bed::Bed,
+    house::{House, postgres, psql},
+};
+
+const DIGEST: &str = "SELECT count(*), md5(string_agg(md5(t::text), '' ORDER BY i)) FROM notes t";
+
+/// A database with something to lose.
+fn shop(name: &str) -> (Bed, String) {
+    let project = format!("{name}-{}", std::process::id());
+    let bed = postgres("holdfast-test/postgres:15", &project, &[]);
+    let notes = "CREATE TABLE notes AS SELECT i, md5(i::text) t FROM generate_series(1, 20000) i";
+    psql(&bed, "shop", notes);
+    (bed, project)
+}
+
+async fn set_up(house: &House, browser: &Browser) {
+    let token = house.holdfast.prepare_setup().await.unwrap().unwrap();
+    browser.go("/").await;
+    browser.at("/setup").await;
+    browser.fill("#token", "hfs_wrong").await;
+    browser.fill("#name", "ada").await;
+    browser.fill("#password", PASSWORD).await;
+    browser.press("Create administrator").await;
+    browser
+        .reads("#token-error", "this is not the set-up token")
+        .await;
+    browser.fill("#token", token.expose()).await;
+    browser.fill("#password", PASSWORD).await;
+    browser.press("Create administrator").await;
+    browser.reads(".verdict", "Nothing is backed up yet").await;
+}
+
+/// Picks the running project, and ends on the app's page.
+async fn add_app(browser: &Browser, project: &str) {
+    browser.press("Add app").await;
+    browser.at("/apps/new").await;
+    browser
+        .click(&format!("[aria-label='Add {project}']"))
+        .await;
+    browser.reads("h1", "Add app").await;
+    browser.fill("#slug", "Not a slug!").await;
+    browser.press("Add app").await;
+    browser.reads("#slug-error", "lower-case letters").await;
+    browser.fill("#slug", "shop").await;
+    browser.fill("#name", "The shop").await;
+    browser.press("Add app").await;
+    browser.at("/apps/shop").await;
+    browser.reads("h1", "The shop").await;
+}
+
+async fn add_config(browser: &Browser) {
+    browser.press("Add config").await;
+    browser.at("/apps/shop/configs/new").await;
+    // Found in the project, so it is picked already.
+    let service = browser.find("#service").await.prop("value").await.unwrap();
+    assert_eq!(service.as_deref(), Some("db"));
+    browser.fill("#schedule_cron", "61 2 * * *").await;
+    browser.press("Save config").await;
+    browser.reads("#schedule_cron-error", "minute").await;
+    browser.fill("#schedule_cron", "30 2 * * 1-5").await;
+    browser.press("Save config").await;
+    browser.at("/apps/shop").await;
+    browser.reads("#configs", "Mon–Fri at 02:30").await;
+    browser.reads("#configs", "First run pending").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_backs_up_restores_and_takes_it_back() {
+    let (bed, project) = shop("journey");
+    let house = House::new().await;
+    let site = Site::of(&house);
+    let browser = Browser::start(&site.url).await;
+    set_up(&house, &browser).await;
+    add_app(&browser, &project).await;
+    add_config(&browser).await;
+
+    // Held up in the middle, so that there is something to watch.
+    let (reached, release) = (CancellationToken::new(), CancellationToken::new());
+    let stall = Fault::Stall {
+        after: 1000,
+        reached: reached.clone(),
+        release: release.clone(),
+    };
+    *house.faults.target.lock().unwrap() = Some((stall, Scope::Artifacts));
+    browser.press("Back up now").await;
+    browser.at("/runs/1").await;
+    browser.reads("h1", "running").await;
+    browser.reads(".live-state", "live").await;
+    browser.run("window.stayed = true").await;
+    reached.cancelled().await;
+    browser.reads("#progress", "read").await;
+
+    // A second click, from another tab: the same run is shown.
+    browser.go("/apps/shop").await;
+    browser.reads("h1", "The shop").await;
+    browser.press("Back up now").await;
+    browser.at("/runs/1").await;
+    browser.reads("#progress", "read").await;
+    browser.run("window.stayed = true").await;
+    house.heal();
+    release.cancel();
+    browser.reads("h1", "success").await;
+    browser.reads("#run", "20,000 rows").await;
+    browser.reads("#by-hand", "gunzip").await;
+    let stayed = browser.run("return window.stayed").await;
+    assert_eq!(
+        stayed, true,
+        "the page was brought up to date, not loaded again"
+    );
+
+    let original = psql(&bed, "shop", DIGEST);
+    psql(&bed, "shop", "DELETE FROM notes WHERE i % 3 = 0");
+    let damaged = psql(&bed, "shop", DIGEST);
+    assert_ne!(damaged, original);
+
+    browser.press("Restore").await;
+    browser.at("/runs/1/restore").await;
+    browser.reads(".compare", "shop").await;
+    browser.fill("#confirm", "some other app").await;
+    browser.press("Restore The shop").await;
+    browser
+        .reads("#confirm-error", "type The shop to confirm")
+        .await;
+    let focused = browser.client.active_element().await.unwrap();
+    assert_eq!(
+        focused.attr("id").await.unwrap().as_deref(),
+        Some("confirm")
+    );
+    assert_eq!(psql(&bed, "shop", DIGEST), damaged, "nothing was touched");
+    browser.fill("#confirm", "The shop").await;
+    browser.press("Restore The shop").await;
+    browser.at("/restores/1").await;
+    browser.reads("h1", "success").await;
+    browser.reads("#restore", "All 20,000 rows").await;
+    assert_eq!(psql(&bed, "shop", DIGEST), original);
+
+    browser.click("#undo").await;
+    browser.press("Undo restore").await;
+    browser.reads("h1", "undone").await;
+    assert_eq!(psql(&bed, "shop", DIGEST), damaged);
+
+    browser.go("/").await;
+    browser.reads(".verdict", "Your config is protected").await;
+    browser.go("/activity").await;
+    browser.reads("main", "Restore undone").await;
+    let complaints = browser.complaints().await;
+    let unexpected: Vec<&String> = complaints
+        .iter()
+        // The refused forms of above are errors to a browser.
+        .filter(|complaint| !complaint.contains("422"))
+        .collect();
+    assert!(unexpected.is_empty(), "{unexpected:#?}");
+    browser.close().await;
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_all_works_without_scripts() {
+    let (bed, project) = shop("noscript");
+    let house = House::new().await;
+    let site = Site::of(&house);
+    let browser = Browser::start(&site.url).await;
+    browser.without_scripts().await;
+    set_up(&house, &browser).await;
+    add_app(&browser, &project).await;
+    add_config(&browser).await;
+    let original = psql(&bed, "shop", DIGEST);
+
+    browser.press("Back up now").await;
+    browser.at("/runs/1").await;
+    browser.reads_after_reload("h1", "success").await;
+    browser.press("Show the commands").await;
+    browser.reads("pre", "gunzip").await;
+    psql(&bed, "shop", "DELETE FROM notes WHERE i % 3 = 0");
+    let damaged = psql(&bed, "shop", DIGEST);
+
+    browser.go("/runs/1/restore").await;
+    browser.fill("#confirm", "shop").await;
+    browser.press("Restore The shop").await;
+    browser.at("/restores/1").await;
+    browser.reads_after_reload("h1", "success").await;
+    assert_eq!(psql(&bed, "shop", DIGEST), original);
+    browser.click("#undo").await;
+    browser.press("Undo restore").await;
+    browser.reads_after_reload("h1", "undone").await;
+    assert_eq!(psql(&bed, "shop", DIGEST), damaged);
+
+    browser.click("#account summary").await;
+    browser.click("button[value=dark]").await;
+    let dark = browser.find("html[data-theme=dark]").await;
+    assert_eq!(dark.tag_name().await.unwrap(), "html");
+    browser.click("#account summary").await;
+    browser.click("form[action='/logout'] button").await;
+    browser.at("/login").await;
+    browser.close().await;
+    house.close().await;
+}

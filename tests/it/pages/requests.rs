@@ -1,0 +1,246 @@
+//! What pages answer, header by header, where a browser would hide it.
+
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use holdfast::domain::access::Role;
+use reqwest::Method;
+
+use super::site::{PASSWORD, Site, Visitor, add_user};
+use crate::house::{House, postgres};
+
+async fn lodged() -> (House, Site) {
+    let house = House::new().await;
+    add_user(&house, "ada", Role::Admin).await;
+    let site = Site::of(&house);
+    (house, site)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_keeps_the_browser_on_a_short_leash() {
+    let (house, site) = lodged().await;
+    let ada = Visitor::logged_in(&site, "ada").await;
+    for path in [
+        "/",
+        "/login",
+        "/nowhere",
+        "/healthz",
+        "/static/x/app.css",
+        "/apps/new",
+    ] {
+        let answer = ada.get(path).await;
+        let header = |name: &str| {
+            let value = answer
+                .headers()
+                .get(name)
+                .map(|value| value.to_str().unwrap().to_owned());
+            value.unwrap_or_else(|| panic!("{path} has no {name}"))
+        };
+        let policy = header("content-security-policy");
+        assert!(policy.starts_with("default-src 'self';"), "{policy}");
+        assert!(policy.contains("frame-ancestors 'none'"), "{policy}");
+        assert!(!policy.contains("unsafe"), "{policy}");
+        assert_eq!(header("x-content-type-options"), "nosniff");
+        assert_eq!(header("referrer-policy"), "same-origin");
+        assert_eq!(header("cache-control"), "no-store");
+        assert!(header("vary").contains("HX-Request"));
+    }
+    let page = ada.page("/").await;
+    for banned in [
+        " style=",
+        "<script>",
+        "javascript:",
+        " onclick=",
+        "http://",
+        "https://",
+    ] {
+        assert!(!page.contains(banned), "the page has {banned}");
+    }
+    let (_, rest) = page.split_once(r#"rel="stylesheet" href=""#).unwrap();
+    let kept = ada.get(rest.split('"').next().unwrap()).await;
+    assert_eq!(
+        kept.headers()["cache-control"],
+        "public, max-age=31536000, immutable"
+    );
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_is_taken_only_from_its_own_session_and_site() {
+    let (house, site) = lodged().await;
+    add_user(&house, "olga", Role::Operator).await;
+    let ada = Visitor::logged_in(&site, "ada").await;
+    let olga = Visitor::logged_in(&site, "olga").await;
+    let (own, foreign) = (ada.token("/").await, olga.token("/").await);
+    assert_ne!(own, foreign);
+    let before = house.holdfast.log().head();
+    for token in ["", "x", foreign.as_str()] {
+        let answer = ada
+            .post("/apps/new", &[("slug", "shop"), ("csrf", token)])
+            .await;
+        assert_eq!(answer.status(), 403, "{token:?}");
+    }
+    let body = format!("slug=shop&csrf={own}");
+    for (name, value) in [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-site", "same-site"),
+        ("origin", "https://evil.example"),
+    ] {
+        let request = ada.request(Method::POST, "/apps/new").header(name, value);
+        let kind = "application/x-www-form-urlencoded";
+        let request = request.header("content-type", kind).body(body.clone());
+        assert_eq!(
+            request.send().await.unwrap().status(),
+            403,
+            "{name}: {value}"
+        );
+    }
+    assert_eq!(house.holdfast.log().head(), before, "nothing was changed");
+    let answer = ada
+        .post("/apps/new", &[("slug", "shop"), ("csrf", &own)])
+        .await;
+    assert_eq!(answer.status(), 303);
+    assert_eq!(answer.headers()["location"], "/apps/shop");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn htmx_gets_the_content_alone() {
+    let (house, site) = lodged().await;
+    let ada = Visitor::logged_in(&site, "ada").await;
+    let fragment = |path: &'static str, target: &'static str| {
+        let request = ada.request(Method::GET, path).header("hx-request", "true");
+        async move { request.header("hx-target", target).send().await.unwrap() }
+    };
+    let whole = ada.page("/").await;
+    let content = fragment("/", "main").await.text().await.unwrap();
+    assert!(whole.contains("<html") && whole.contains("Nothing is backed up yet"));
+    assert!(!content.contains("<html") && content.contains("Nothing is backed up yet"));
+    let recent = fragment("/?status=failed", "recent")
+        .await
+        .text()
+        .await
+        .unwrap();
+    assert!(recent.contains("No such run") && !recent.contains("Nothing is backed up yet"));
+
+    let token = ada.token("/").await;
+    let form = ada
+        .request(Method::POST, "/apps/new")
+        .header("hx-request", "true");
+    let kind = "application/x-www-form-urlencoded";
+    let refused = form
+        .header("content-type", kind)
+        .body(format!("slug=No+slug&csrf={token}"));
+    let refused = refused.send().await.unwrap();
+    assert_eq!(refused.status(), 422);
+    let refused = refused.text().await.unwrap();
+    assert!(refused.trim_start().starts_with("<form"), "{refused}");
+    assert!(
+        refused.contains("aria-invalid") && refused.contains("autofocus"),
+        "{refused}"
+    );
+
+    let missing = fragment("/runs/99", "main").await;
+    assert_eq!(missing.status(), 404);
+    assert!(
+        missing
+            .text()
+            .await
+            .unwrap()
+            .contains("The run 99 does not exist")
+    );
+    let stranger = Visitor::of(&site)
+        .request(Method::GET, "/")
+        .header("hx-request", "true");
+    let stranger = stranger.send().await.unwrap();
+    assert_eq!(stranger.headers()["hx-redirect"], "/login");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_in_ends_leads_nowhere_else_and_is_slowed_down() {
+    let (house, site) = lodged().await;
+    let ada = Visitor::logged_in(&site, "ada").await;
+    let fields = [
+        ("name", "ada"),
+        ("password", PASSWORD),
+        ("next", "//evil.example/"),
+    ];
+    let answer = Visitor::of(&site).post("/login", &fields).await;
+    assert_eq!(answer.headers()["location"], "/");
+    let cookie = answer.headers()["set-cookie"].to_str().unwrap().to_owned();
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"),
+        "{cookie}"
+    );
+
+    let lost = Visitor::of(&site).get("/runs/3?x=1").await;
+    assert_eq!(lost.headers()["location"], "/login?next=/runs/3%3Fx%3D1");
+
+    let token = ada.token("/").await;
+    let out = ada.post("/logout", &[("csrf", &token)]).await;
+    assert_eq!(out.headers()["location"], "/login");
+    assert_eq!(
+        ada.get("/").await.status(),
+        303,
+        "the session has ended on the server"
+    );
+
+    let mut statuses = Vec::new();
+    for _ in 0..8 {
+        let wrong = [("name", "ada"), ("password", "not this one")];
+        let answer = Visitor::of(&site).post("/login", &wrong).await;
+        statuses.push(answer.status().as_u16());
+    }
+    assert_eq!(statuses[0], 422);
+    assert_eq!(statuses.last(), Some(&429), "{statuses:?}");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_live_stream_goes_on_where_it_was() {
+    let (house, site) = lodged().await;
+    let project = format!("live-{}", std::process::id());
+    let _bed = postgres("holdfast-test/postgres:15", &project, &[]);
+    house.app("shop", &project).await;
+    let config = house.config("shop", |_| {}).await;
+    let ada = Visitor::logged_in(&site, "ada").await;
+    let seen = house.holdfast.log().head();
+    let run = house.back_up(config).await;
+
+    // Nothing was missed, so nothing is sent until something happens.
+    let head = house.holdfast.log().head();
+    let mut quiet = ada
+        .get(&format!("/live?app=shop&from={head}"))
+        .await
+        .bytes_stream();
+    assert!(
+        tokio::time::timeout(Duration::from_millis(300), quiet.next())
+            .await
+            .is_err()
+    );
+
+    let request = ada.request(Method::GET, &format!("/live?run={}", run.id));
+    let answer = request
+        .header("last-event-id", seen.to_string())
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    // The run is over, so the stream ends by itself.
+    let text = answer.text().await.unwrap();
+    assert!(
+        text.contains(&format!("id: {head}\nevent: run\n")),
+        "{text}"
+    );
+    assert!(
+        text.contains("success") && text.contains("event: over"),
+        "{text}"
+    );
+
+    house.request(config).await;
+    let first = tokio::time::timeout(Duration::from_secs(5), quiet.next()).await;
+    let first = String::from_utf8_lossy(&first.unwrap().unwrap().unwrap()).into_owned();
+    assert!(first.contains("event: last"), "{first}");
+    house.close().await;
+}

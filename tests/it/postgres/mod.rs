@@ -1,0 +1,14 @@
+//! PostgreSQL: backed up, damaged, restored, compared by a digest over everything logical.
+
+#![allow(clippy::print_stdout)] // Figures.
+
+mod artifacts;
+mod by_hand;
+mod crashes;
+mod kinds;
+mod lies;
+mod names;
+mod place;
+mod round_trip;
+mod scripted;
+mod speed;

@@ -1,0 +1,255 @@
+//! Promises that need the whole house: one at a time on a service, retry, cancel, graceful stop, and
+//! the watch over the workers. The number in a test's name is that in docs/guarantees.md.
+
+use std::time::{Duration, Instant};
+
+use holdfast::{
+    domain::{event::Event, run::RunEvent},
+    readmodel::runs,
+    target::memory::{Fault, Scope},
+};
+use reqwest::Method;
+use sea_orm::ConnectionTrait;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    bed::Bed,
+    house::{House, postgres, psql},
+    server::Server,
+};
+
+fn shop(name: &str) -> (Bed, String) {
+    let project = format!("{name}-{}", std::process::id());
+    let bed = postgres("holdfast-test/postgres:15", &project, &[]);
+    psql(
+        &bed,
+        "shop",
+        "CREATE TABLE notes AS SELECT i, md5(i::text) t FROM generate_series(1, 20000) i",
+    );
+    (bed, project)
+}
+
+/// A target that takes some bytes and then waits.
+struct Stall {
+    reached: CancellationToken,
+    release: CancellationToken,
+}
+
+fn stall(house: &House) -> Stall {
+    let stall = Stall {
+        reached: CancellationToken::new(),
+        release: CancellationToken::new(),
+    };
+    let fault = Fault::Stall {
+        after: 0,
+        reached: stall.reached.clone(),
+        release: stall.release.clone(),
+    };
+    *house.faults.target.lock().unwrap() = Some((fault, Scope::Artifacts));
+    stall
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_03_one_at_a_time_on_a_service() {
+    let (_bed, project) = shop("one");
+    let house = House::new().await;
+    house.app("shop", &project).await;
+    let first = house.config("shop", |_| {}).await;
+    let second = house.config("shop", |_| {}).await;
+    let stall = stall(&house);
+    let first = house.request(first).await;
+    stall.reached.cancelled().await;
+    house.heal();
+    let second = house.request(second).await;
+    // The second cannot start while the first holds the service, however long that takes.
+    tokio::time::timeout(Duration::from_millis(700), house.run_over(second))
+        .await
+        .expect_err("it did not wait");
+    stall.release.cancel();
+    assert_eq!(house.run_over(first).await.status, "success");
+    assert_eq!(house.run_over(second).await.status, "success");
+    let mut at_work = 0;
+    for event in house.holdfast.log().read_from(0, 1000).await.unwrap() {
+        match event.event {
+            Event::Run(RunEvent::Started { .. }) => at_work += 1,
+            Event::Run(RunEvent::Succeeded { .. }) => at_work -= 1,
+            _ => {}
+        }
+        assert!(at_work <= 1, "two at once at {}", event.position);
+    }
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_05_a_temporary_failure_is_tried_again_and_ends_green() {
+    let (_bed, project) = shop("retry");
+    let house = House::new().await;
+    house.app("shop", &project).await;
+    let config = house.config("shop", |_| {}).await;
+    *house.faults.target.lock().unwrap() = Some((Fault::FailAfter(1000), Scope::Artifacts));
+    let mut live = house.holdfast.log().live();
+    let run = house.request(config).await;
+    loop {
+        let event = live.recv().await.unwrap();
+        if let Event::Run(RunEvent::RetryScheduled { .. }) = event.event {
+            house.heal();
+            break;
+        }
+    }
+    let run = house.run_over(run).await;
+    assert_eq!(run.status, "success");
+    assert!(run.attempt >= 2, "{run:?}");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_07_cancel_takes_effect_at_the_next_chunk_and_leaves_nothing() {
+    let (_bed, project) = shop("cancel");
+    let house = House::new().await;
+    house.app("shop", &project).await;
+    let config = house.config("shop", |_| {}).await;
+    let stall = stall(&house);
+    let id = house.request(config).await;
+    stall.reached.cancelled().await;
+    let start = Instant::now();
+    house.holdfast.cancel_run(&house.caller, id).await.unwrap();
+    let run = house.run_over(id).await;
+    assert_eq!(run.status, "cancelled");
+    println!(
+        "figure: promise 7: a stalled backup was cancelled in {} ms",
+        start.elapsed().as_millis()
+    );
+    assert!(start.elapsed() < Duration::from_secs(15));
+    let left = std::fs::read_dir(house.data.path().join("backups/shop"));
+    assert_eq!(left.into_iter().flatten().count(), 0, "something was left");
+    house.heal();
+    assert_eq!(house.back_up(config).await.status, "success");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_double_click_is_one_run() {
+    let (_bed, project) = shop("double");
+    let house = House::new().await;
+    house.app("shop", &project).await;
+    let config = house.config("shop", |_| {}).await;
+    let stall = stall(&house);
+    let wishes = futures_util::future::join_all((0..20).map(|_| house.request(config))).await;
+    assert!(wishes.iter().all(|id| *id == wishes[0]), "{wishes:?}");
+    stall.release.cancel();
+    house.heal();
+    house.run_over(wishes[0]).await;
+    let filter = runs::Filter {
+        limit: 50,
+        ..runs::Filter::default()
+    };
+    let all = house.holdfast.runs(&house.caller, &filter).await.unwrap();
+    assert_eq!(all.len(), 1);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_08_sigterm_interrupts_after_its_grace_and_the_run_goes_on_after_the_start() {
+    let (bed, project) = shop("term");
+    let mut server = Server::start(&["--grace", "1", "--retry", "1"]).await;
+    let app = json!({ "slug": "shop", "project": project });
+    server.post("/api/apps", app).await;
+    let config = json!({ "strategy": "postgres", "service": "db", "target": "local" });
+    let config = server.post("/api/apps/shop/backups/configs", config).await;
+    let mut holder = lock(&bed);
+    let path = format!("/api/backups/configs/{}/run", config["id"]);
+    let id = server.post(&path, json!({})).await["run_id"]
+        .as_i64()
+        .unwrap();
+    let dumping =
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LOCK TABLE%ACCESS SHARE%'";
+    until_seen(&bed, dumping);
+    let start = Instant::now();
+    let code = server.terminate().await;
+    let took = start.elapsed();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(20), "it took {took:?} to stop");
+    println!(
+        "figure: promise 8: stopped {:.1} s after SIGTERM with a grace of 1 s",
+        took.as_secs_f64()
+    );
+    psql(
+        &bed,
+        "postgres",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'",
+    );
+    let _ = holder.wait();
+    server.restart().await;
+    let run = server.wait_for_run(id).await;
+    assert_eq!(run["status"], "success", "{run}");
+    assert_eq!(run["attempt"], 2, "interrupted, not failed: {run}");
+    let left = psql(&bed, "postgres", dumping);
+    assert_eq!(left, "0", "a dump runs on");
+}
+
+fn lock(bed: &Bed) -> std::process::Child {
+    let lock = "BEGIN; LOCK TABLE notes IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)";
+    let child = std::process::Command::new("docker")
+        .args([
+            "exec", &bed.name, "psql", "-U", "postgres", "-d", "shop", "-c", lock,
+        ])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    until_seen(
+        bed,
+        "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'",
+    );
+    child
+}
+
+fn until_seen(bed: &Bed, query: &str) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while psql(bed, "postgres", query) == "0" {
+        assert!(Instant::now() < deadline, "never seen: {query}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_ends_is_replaced_and_shows_in_health() {
+    let (_bed, project) = shop("watch");
+    let house = House::new().await;
+    house.app("shop", &project).await;
+    let config = house.config("shop", |_| {}).await;
+    let db = house.holdfast.log().db();
+    db.execute_unprepared("ALTER TABLE Jobs RENAME TO Gone")
+        .await
+        .unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !house.workers().iter().all(|worker| worker.restarts > 0) {
+        assert!(Instant::now() < deadline, "{:?}", house.workers());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    db.execute_unprepared("ALTER TABLE Gone RENAME TO Jobs")
+        .await
+        .unwrap();
+    assert_eq!(house.back_up(config).await.status, "success");
+    assert!(house.workers().iter().all(|worker| worker.alive));
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_process_a_data_folder() {
+    let server = Server::start(&[]).await;
+    let second = std::process::Command::new(env!("CARGO_BIN_EXE_holdfast"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(server.data.path())
+        .output()
+        .unwrap();
+    assert!(!second.status.success());
+    let said = String::from_utf8_lossy(&second.stderr).into_owned()
+        + &String::from_utf8_lossy(&second.stdout);
+    assert!(said.contains("another Holdfast"), "{said}");
+    let (status, _) = server
+        .try_call(Method::GET, "/api/apps", None)
+        .await
+        .unwrap();
+    assert!(status.is_success(), "the first one lives on");
+}

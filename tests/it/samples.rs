@@ -1,0 +1,277 @@
+//! One of each event, with every field filled: for golden files, read models and rebuilds.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use holdfast::domain::{
+    access::{AccessEvent, Role, TokenSpec},
+    app::{AppEvent, AppSpec},
+    audit::AuditEvent,
+    config::{ConfigEvent, ConfigSpec, Retention, SecretRef},
+    event::Event,
+    failure::Failure,
+    ids::{AppId, ConfigId, RestoreId, RunId, TokenId, UserId},
+    manifest::{Artifact, Compression, Fingerprint, Source},
+    restore::{Destination, Kept, RestoreEvent, Step},
+    run::{Obligation, Pin, RunEvent, Stage, Trigger},
+};
+
+pub fn time() -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(1_795_000_000_123).unwrap()
+}
+
+pub fn app_spec() -> AppSpec {
+    AppSpec {
+        name: "Shop".into(),
+        project: "shop".into(),
+        compose_path: Some("/srv/shop/compose.yml".into()),
+    }
+}
+
+pub fn config_spec() -> ConfigSpec {
+    let map = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
+    let secret = |key: &str| BTreeMap::from([(key.to_owned(), SecretRef("vault:01".into()))]);
+    ConfigSpec {
+        name: "Shop database".into(),
+        service: "db".into(),
+        strategy: "postgres".into(),
+        options: map("database", "shop"),
+        credentials: secret("password"),
+        paths: vec!["/data".into()],
+        target: "local".into(),
+        target_settings: map("folder", "shop"),
+        target_secrets: secret("secret_key"),
+        schedule_cron: "0 2 * * *".into(),
+        time_zone: "Europe/Berlin".into(),
+        enabled: true,
+        compression: Compression::Zstd,
+        retention: Retention::Time { days: 30 },
+        verify_upload: true,
+    }
+}
+
+pub fn pin() -> Box<Pin> {
+    Box::new(Pin {
+        config_revision: 3,
+        spec: config_spec(),
+        source: Source {
+            container: "shop-db-1".into(),
+            container_id: "c0ffee".into(),
+            image: "postgres:16".into(),
+            image_id: "sha256:ab".into(),
+            subject: "shop".into(),
+            server: "16.2".into(),
+            tool: "pg_dump (PostgreSQL) 16.2".into(),
+        },
+        key: "shop/7/shop-db-1-20261123-020000.sql.zst".into(),
+    })
+}
+
+pub fn artifact() -> Artifact {
+    Artifact {
+        key: pin().key,
+        compression: Compression::Zstd,
+        raw_bytes: 1000,
+        stored_bytes: 400,
+        raw_sha256: "aa".repeat(32),
+        stored_sha256: "bb".repeat(32),
+    }
+}
+
+pub fn fingerprint() -> Fingerprint {
+    Fingerprint {
+        unit: "rows".into(),
+        counts: BTreeMap::from([("public.orders".into(), 42)]),
+    }
+}
+
+pub fn failure() -> Failure {
+    Failure::temporary("the stream was cut", "It is tried again.").with_detail("pg_dump: error")
+}
+
+pub fn step() -> Step {
+    Step {
+        name: "swap".into(),
+        title: "Swapping".into(),
+        touches: true,
+        data: serde_json::json!({ "staging": "hf_stage_4" }),
+    }
+}
+
+pub fn kept() -> Option<Kept> {
+    Some(Kept {
+        title: "database shop as it was".into(),
+        size: Some(7),
+        data: serde_json::json!({ "database": "hf_undo_4" }),
+    })
+}
+
+/// Every event there is, in an order that makes sense as one history.
+pub fn all() -> Vec<Event> {
+    let obligation = || Obligation::Start {
+        service: "db".into(),
+        container: "shop-db-1".into(),
+    };
+    let (app, config) = (AppId(1), ConfigId(7));
+    let mut events: Vec<Event> = vec![
+        AppEvent::Registered {
+            app,
+            slug: "shop".into(),
+            spec: app_spec(),
+        }
+        .into(),
+        AppEvent::Changed { spec: app_spec() }.into(),
+        AppEvent::Removed {}.into(),
+        ConfigEvent::Created {
+            config,
+            app,
+            spec: config_spec(),
+        }
+        .into(),
+        ConfigEvent::Changed {
+            revision: 2,
+            spec: config_spec(),
+        }
+        .into(),
+        ConfigEvent::Removed {}.into(),
+    ];
+    let run = [
+        RunEvent::Requested {
+            run: RunId(12),
+            app,
+            config,
+            trigger: Trigger::Schedule,
+        },
+        RunEvent::Started {
+            attempt: 1,
+            pin: pin(),
+        },
+        RunEvent::StageReached {
+            attempt: 1,
+            stage: Stage::Dump,
+        },
+        RunEvent::Obliged {
+            attempt: 1,
+            obligation: obligation(),
+        },
+        RunEvent::ObligationSettled {
+            obligation: obligation(),
+        },
+        RunEvent::RetryScheduled {
+            attempt: 1,
+            failure: failure(),
+            retry_at: time(),
+        },
+        RunEvent::Interrupted {
+            attempt: 2,
+            counts: true,
+            why: "the server died".into(),
+        },
+        RunEvent::Succeeded {
+            attempt: 3,
+            artifact: artifact(),
+            fingerprint: fingerprint(),
+            warnings: vec!["a file changed".into()],
+        },
+        RunEvent::Failed {
+            attempt: 3,
+            failure: failure(),
+        },
+        RunEvent::CancelRequested {},
+        RunEvent::Cancelled {},
+    ];
+    events.extend(run.map(Event::from));
+    events.extend(restore_events(app).map(Event::from));
+    let access = [
+        AccessEvent::UserAdded {
+            user: UserId(1),
+            name: "ada".into(),
+            role: Role::Admin,
+        },
+        AccessEvent::PasswordChanged {},
+        AccessEvent::RoleChanged {
+            role: Role::Operator,
+        },
+        AccessEvent::TokenIssued {
+            token: TokenId(2),
+            spec: TokenSpec {
+                name: "deploy".into(),
+                role: Role::Operator,
+                expires_at: Some(time()),
+            },
+        },
+        AccessEvent::TokenRevoked { token: TokenId(2) },
+        AccessEvent::UserRemoved {},
+    ];
+    events.extend(access.map(Event::from));
+    let audit = [
+        AuditEvent::LoggedIn { user: UserId(1) },
+        AuditEvent::LoginRefused { name: "eve".into() },
+        AuditEvent::LoggedOut { user: UserId(1) },
+        AuditEvent::Downloaded { run: RunId(12) },
+        AuditEvent::Exported {},
+        AuditEvent::Rebuilt { events: 99 },
+    ];
+    events.extend(audit.map(Event::from));
+    events
+}
+
+fn restore_events(app: AppId) -> [RestoreEvent; 15] {
+    [
+        RestoreEvent::Requested {
+            restore: RestoreId(4),
+            run: RunId(12),
+            app,
+            service: "db".into(),
+        },
+        RestoreEvent::Started {
+            attempt: 1,
+            destination: Destination {
+                service: "db".into(),
+                container: "shop-db-1".into(),
+                container_id: "c0ffee".into(),
+            },
+        },
+        RestoreEvent::StepBegun {
+            attempt: 1,
+            step: step(),
+        },
+        RestoreEvent::Succeeded {
+            attempt: 1,
+            fingerprint: fingerprint(),
+            kept: kept(),
+            keep_until: time(),
+            warnings: vec![],
+        },
+        RestoreEvent::Failed {
+            attempt: 1,
+            failure: failure(),
+        },
+        RestoreEvent::AttentionNeeded {
+            attempt: 1,
+            failure: failure(),
+        },
+        RestoreEvent::Interrupted {
+            attempt: 1,
+            why: "the server died".into(),
+        },
+        RestoreEvent::CancelRequested {},
+        RestoreEvent::Cancelled {},
+        RestoreEvent::UndoRequested { attempt: 2 },
+        RestoreEvent::UndoStarted { attempt: 2 },
+        RestoreEvent::Undone {
+            attempt: 2,
+            kept: kept(),
+            keep_until: time(),
+        },
+        RestoreEvent::UndoFailed {
+            attempt: 2,
+            failure: failure(),
+        },
+        RestoreEvent::KeptRemoved {},
+        RestoreEvent::Interrupted {
+            attempt: 2,
+            why: "the server died".into(),
+        },
+    ]
+}
