@@ -27,11 +27,7 @@ fn setting(name: &str, default: usize) -> usize {
 pub fn run() {
     let rounds = setting("HOLDFAST_BENCH_ROUNDS", 5);
     let project = format!("bench-{}", std::process::id());
-    let bed = postgres(
-        "holdfast-test/postgres:15",
-        &project,
-        &["--shm-size", "256m"],
-    );
+    let bed = postgres(super::bed::POSTGRES, &project, &["--shm-size", "256m"]);
     load(&bed);
     let runtime = runtime();
     let (house, gzip, zstd) = runtime.block_on(async {

@@ -34,6 +34,29 @@ impl Bed {
         Self::run(BUSYBOX, &["--network", "none"], &["sleep", "3600"])
     }
 
+    /// Starts a container that was stopped or killed. While nobody reads the output of a program in
+    /// it, the engine learns of its end late, and until then takes a start for done: so its word
+    /// that the container ended is waited for first.
+    pub fn start_again(&self) {
+        let ended = Command::new("timeout")
+            .args(["60", "docker", "wait", &self.name])
+            .stdout(Stdio::null())
+            .status();
+        assert!(ended.unwrap().success(), "{} does not end", self.name);
+        docker(&["start", &self.name]);
+    }
+
+    /// The last lines of what its program said.
+    pub fn log(&self) -> String {
+        let logs = Command::new("docker")
+            .args(["logs", "--tail", "20", &self.name])
+            .output();
+        logs.map_or_else(
+            |error| error.to_string(),
+            |logs| String::from_utf8_lossy(&[logs.stdout, logs.stderr].concat()).into_owned(),
+        )
+    }
+
     /// What `docker exec` prints.
     pub fn sh(&self, script: &str) -> String {
         docker(&["exec", &self.name, "sh", "-c", script])
@@ -87,7 +110,8 @@ pub fn until_postgres(bed: &Bed) {
         asked.status().is_ok_and(|status| status.success())
     };
     while !ready() {
-        assert!(Instant::now() < deadline, "the database does not start");
+        let late = Instant::now() >= deadline;
+        assert!(!late, "the database does not start: {}", bed.log());
         std::thread::sleep(Duration::from_millis(50));
     }
 }

@@ -316,7 +316,7 @@ async fn loopback_alone_until_it_is_set_up() {
 async fn a_backup_and_its_restore_with_a_server_and_without() {
     const COUNT: &str = "SELECT count(*) FROM notes";
     let project = format!("cli-{}", std::process::id());
-    let bed = postgres("holdfast-test/postgres:15", &project, &[]);
+    let bed = postgres(crate::bed::POSTGRES, &project, &[]);
     psql(
         &bed,
         "shop",
@@ -404,7 +404,7 @@ async fn a_backup_and_its_restore_with_a_server_and_without() {
 async fn a_signal_ends_a_command_soon_and_its_run_goes_on_later() {
     const ROUNDS: i64 = 15;
     let project = format!("cli-signal-{}", std::process::id());
-    let bed = postgres("holdfast-test/postgres:15", &project, &[]);
+    let bed = postgres(crate::bed::POSTGRES, &project, &[]);
     psql(&bed, "shop", "CREATE TABLE notes(i int)");
     let data = TempDir::new().unwrap();
     holdfast(data.path(), &["app", "add", "shop", "--project", &project]).good();

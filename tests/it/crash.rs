@@ -8,7 +8,6 @@
 use std::{
     collections::BTreeSet,
     path::Path,
-    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -17,7 +16,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    bed::{Bed, docker},
+    bed::{self, Bed},
+    house::{postgres, psql},
     server::Server,
 };
 
@@ -38,15 +38,7 @@ struct Lane {
 impl Lane {
     async fn new(number: usize) -> Self {
         let project = format!("crash-{}-{number}", std::process::id());
-        let label = format!("com.docker.compose.project={project}");
-        let options = [
-            ["--label", &label],
-            ["--label", "com.docker.compose.service=db"],
-            ["-e", "POSTGRES_PASSWORD=secret"],
-            ["-e", "POSTGRES_DB=shop"],
-        ];
-        let database = Bed::run("holdfast-test/postgres:15", &options.concat(), &[]);
-        until_up(&database).await;
+        let database = postgres(bed::POSTGRES, &project, &[]);
         psql(
             &database,
             "shop",
@@ -211,34 +203,6 @@ impl Lane {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
-}
-
-async fn until_up(database: &Bed) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    let ready = || {
-        std::process::Command::new("docker")
-            .args([
-                "exec",
-                &database.name,
-                "pg_isready",
-                "-q",
-                "-h",
-                "127.0.0.1",
-            ])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
-    };
-    while !ready() {
-        assert!(Instant::now() < deadline, "the database does not start");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
-fn psql(database: &Bed, name: &str, sql: &str) -> String {
-    let fixed = ["exec", &database.name, "psql", "-U", "postgres", "-d", name];
-    docker(&[&fixed[..], &["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql]].concat())
 }
 
 /// As a person would check it: the digest of the file, and that stock `gunzip` reads it.

@@ -42,7 +42,7 @@ struct Suite {
 impl Suite {
     async fn new() -> Self {
         let project = format!("lies-{}", std::process::id());
-        let bed = postgres("holdfast-test/postgres:15", &project, &[]);
+        let bed = postgres(crate::bed::POSTGRES, &project, &[]);
         psql(
             &bed,
             "shop",
@@ -125,7 +125,7 @@ impl Suite {
         docker(&[words, &[&self.bed.name]].concat());
         let run = self.house.run_over(id).await;
         let _ = holder.wait();
-        docker(&["start", &self.bed.name]);
+        self.bed.start_again();
         crate::bed::until_postgres(&self.bed);
         self.judge(Case { name, says }, run, files).await;
     }
@@ -301,7 +301,7 @@ async fn container_stopped(suite: &mut Suite) {
     let files = suite.files();
     docker(&["stop", &suite.bed.name]);
     let run = suite.house.back_up(suite.config).await;
-    docker(&["start", &suite.bed.name]);
+    suite.bed.start_again();
     crate::bed::until_postgres(&suite.bed);
     let case = Case {
         name: "container stopped",

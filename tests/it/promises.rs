@@ -21,7 +21,7 @@ use crate::{
 
 fn shop(name: &str) -> (Bed, String) {
     let project = format!("{name}-{}", std::process::id());
-    let bed = postgres("holdfast-test/postgres:15", &project, &[]);
+    let bed = postgres(crate::bed::POSTGRES, &project, &[]);
     psql(
         &bed,
         "shop",

@@ -10,7 +10,7 @@ const DIGEST: &str = "SELECT count(*), md5(string_agg(md5(t::text), '' ORDER BY 
 #[tokio::test(flavor = "multi_thread")]
 async fn back_up_change_restore_and_undo() {
     let project = format!("slice-{}", std::process::id());
-    let bed = postgres("holdfast-test/postgres:15", &project, &[]);
+    let bed = postgres(crate::bed::POSTGRES, &project, &[]);
     psql(
         &bed,
         "shop",

@@ -32,7 +32,7 @@ async fn over(api: &Api, path: &str) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn back_up_download_restore_undo_and_look_back() {
     let project = format!("api-{}", std::process::id());
-    let bed = postgres("holdfast-test/postgres:15", &project, &[]);
+    let bed = postgres(crate::bed::POSTGRES, &project, &[]);
     psql(
         &bed,
         "shop",

@@ -18,7 +18,7 @@ const DIGEST: &str = "SELECT count(*), md5(string_agg(md5(t::text), '' ORDER BY 
 /// A database with something to lose.
 fn shop(name: &str) -> (Bed, String) {
     let project = format!("{name}-{}", std::process::id());
-    let bed = postgres("holdfast-test/postgres:15", &project, &[]);
+    let bed = postgres(crate::bed::POSTGRES, &project, &[]);
     let notes = "CREATE TABLE notes AS SELECT i, md5(i::text) t FROM generate_series(1, 20000) i";
     psql(&bed, "shop", notes);
     (bed, project)

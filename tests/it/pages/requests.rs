@@ -201,7 +201,7 @@ async fn a_log_in_ends_leads_nowhere_else_and_is_slowed_down() {
 async fn a_lost_live_stream_goes_on_where_it_was() {
     let (house, site) = lodged().await;
     let project = format!("live-{}", std::process::id());
-    let _bed = postgres("holdfast-test/postgres:15", &project, &[]);
+    let _bed = postgres(crate::bed::POSTGRES, &project, &[]);
     house.app("shop", &project).await;
     let config = house.config("shop", |_| {}).await;
     let ada = Visitor::logged_in(&site, "ada").await;

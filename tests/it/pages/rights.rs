@@ -54,7 +54,7 @@ const PAGES: [&str; 11] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn a_viewer_looks_and_changes_nothing() {
     let project = format!("viewer-{}", std::process::id());
-    let _bed = postgres("holdfast-test/postgres:15", &project, &[]);
+    let _bed = postgres(crate::bed::POSTGRES, &project, &[]);
     let house = House::new().await;
     house.app("shop", &project).await;
     let config = house.config("shop", |_| {}).await;

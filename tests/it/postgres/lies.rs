@@ -143,9 +143,13 @@ async fn a_dump_that_is_interrupted() {
         let mut sink = Acting {
             heap: Heap::default(),
             act: Some(Box::new(act)),
+            acting: None,
         };
         let started = std::time::Instant::now();
         let error = postgres().backup(&site, &mut sink).await.expect_err(what);
+        if let Some(acting) = sink.acting.take() {
+            acting.await.unwrap();
+        }
         assert!(
             started.elapsed() < Duration::from_secs(30),
             "{what}: {:?}",
@@ -166,10 +170,13 @@ async fn a_dump_that_is_interrupted() {
     }
 }
 
-/// Acts once, when the first bytes of rows arrive.
+/// Acts once, when the first bytes of rows arrive, and takes the rest slowly until that is done. It
+/// must not stop taking: an engine that cannot get rid of a dead program's output tells nothing more
+/// of its container, so whoever acts would wait for ever.
 struct Acting {
     heap: Heap,
     act: Option<Box<dyn Fn() + Send + Sync>>,
+    acting: Option<tokio::task::JoinHandle<()>>,
 }
 
 #[async_trait::async_trait]
@@ -179,7 +186,14 @@ impl holdfast::strategy::Sink for Acting {
         if self.heap.bytes.len() > 100_000
             && let Some(act) = self.act.take()
         {
-            tokio::task::spawn_blocking(act).await.unwrap();
+            self.acting = Some(tokio::task::spawn_blocking(act));
+        }
+        if let Some(acting) = &mut self.acting {
+            let pause = tokio::time::timeout(Duration::from_millis(10), acting);
+            if let Ok(done) = pause.await {
+                done.unwrap();
+                self.acting = None;
+            }
         }
         Ok(())
     }

@@ -11,4 +11,3 @@ mod names;
 mod place;
 mod round_trip;
 mod scripted;
-mod speed;

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bed::Bed;
 
-pub const POSTGRES_15: &str = "holdfast-test/postgres:15";
+pub const POSTGRES_15: &str = crate::bed::POSTGRES;
 pub const POSTGRES_17: &str = "holdfast-test/postgres:17";
 pub const NO_DUMP: &str = "holdfast-test/postgres:15-nodump";
 pub const USER: &str = "app";
@@ -98,7 +98,8 @@ impl Place {
             USER,
         ];
         while !quiet(&[&probe[..], &["-d", "template1", "-c", "SELECT 1"]].concat()) {
-            assert!(Instant::now() < deadline, "the server does not come up");
+            let late = Instant::now() >= deadline;
+            assert!(!late, "the server does not come up: {}", self.bed.log());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -221,7 +222,7 @@ impl Place {
     }
 
     pub fn start_without_waiting(&self) {
-        assert!(quiet(&["start", &self.bed.name]));
+        self.bed.start_again();
     }
 
     pub async fn start_again(&self) {
