@@ -21,7 +21,7 @@ use crate::{
     failpoint,
     log::{Cause, LogError},
     readmodel::{apps, configs, runs},
-    target::{Key, layout},
+    target::{Key, Target, layout},
 };
 
 impl Holdfast {
@@ -117,13 +117,38 @@ impl Holdfast {
             attempt,
         };
         let report = backup::run(&order, &stages, &job).await?;
-        let told = self.tell(run.id, succeed(attempt, report)).await;
-        if told.is_err() {
-            // Fenced off at the last instant: what is in the target belongs to no run.
-            backup::discard(&*target, &key).await?;
-        }
+        self.declare_success(run.id, attempt, report, &*target, &key)
+            .await?;
         failpoint::hit("backup.after_success");
-        Ok(told?)
+        Ok(())
+    }
+
+    /// The last word of an attempt. Only when it is refused does what lies in the target belong to
+    /// no run; when the log could not answer, the word may have been taken, and whoever settles the
+    /// run decides.
+    async fn declare_success(
+        &self,
+        id: RunId,
+        attempt: u32,
+        report: Report,
+        target: &dyn Target,
+        key: &Key,
+    ) -> Result<(), AttemptError> {
+        let command = RunCommand::Succeed {
+            attempt,
+            artifact: report.artifact,
+            fingerprint: report.fingerprint,
+            warnings: report.warnings,
+        };
+        let cause = Cause::system(job_name(id));
+        match self.log().execute::<Run>(cause, id.0, command).await {
+            Ok(_) => Ok(()),
+            Err(LogError::Refused(_)) => {
+                backup::discard(target, key).await?;
+                Err(AttemptError::Superseded)
+            }
+            Err(error) => Err(internal(error).into()),
+        }
     }
 
     /// The fence: of two workers that got the same attempt, one is refused here.
@@ -260,15 +285,6 @@ impl Holdfast {
             Ok(_) => Ok(()),
             Err(error) => Err(internal(error)),
         }
-    }
-}
-
-fn succeed(attempt: u32, report: Report) -> RunCommand {
-    RunCommand::Succeed {
-        attempt,
-        artifact: report.artifact,
-        fingerprint: report.fingerprint,
-        warnings: report.warnings,
     }
 }
 

@@ -2,12 +2,14 @@
 //! the container engine here except to start what must run again, so that all is settled within
 //! seconds even while the engine is away; the rest is durable work for the queue.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
+
+use futures_util::future::join_all;
+use tokio::time::timeout;
 
 use super::{Holdfast, Result, restores, runs::job_name};
 use crate::{
     domain::{
-        ids::RunId,
         restore::{Restore, RestoreCommand},
         run::{Obligation, Run, RunCommand},
     },
@@ -34,8 +36,13 @@ impl Holdfast {
             partials_removed: self.sweep_targets().await,
             ..Settlement::default()
         };
+        let mut runs = Vec::new();
         for row in readmodel::runs::unfinished(self.db()).await? {
-            done.runs_interrupted += usize::from(self.settle_run(row.run_id(), why).await?);
+            runs.push(self.log().load::<Run>(row.id).await?.0);
+        }
+        self.end_programs(&runs).await;
+        for run in &runs {
+            done.runs_interrupted += usize::from(self.settle_run(run, why).await?);
         }
         for row in readmodel::restores::unfinished(self.db()).await? {
             let (state, _) = self.log().load::<Restore>(row.id).await?;
@@ -50,39 +57,47 @@ impl Holdfast {
                 .await;
             done.restores_interrupted += usize::from(told.is_ok());
         }
-        done.services_started = self.settle_obligations().await?;
+        // What does not start in time is asked for again by the clock.
+        if let Ok(started) = timeout(ENGINE_PATIENCE, self.settle_obligations()).await {
+            done.services_started = started?;
+        }
         Ok(done)
     }
 
     /// True when the run had been at work.
-    async fn settle_run(&self, id: RunId, why: &str) -> Result<bool> {
-        let (run, _) = self.log().load::<Run>(id.0).await?;
-        if let Some(pin) = &run.pin {
-            self.end_programs(&pin.source.container_id).await;
-        }
+    async fn settle_run(&self, run: &Run, why: &str) -> Result<bool> {
         let interrupt = RunCommand::Interrupt {
             attempt: run.attempt,
             counts: true,
             why: why.to_owned(),
         };
-        let cause = Cause::system(job_name(id));
-        let Ok(run) = self.log().execute::<Run>(cause, id.0, interrupt).await else {
+        let cause = Cause::system(job_name(run.id));
+        let told = self.log().execute::<Run>(cause, run.id.0, interrupt).await;
+        let Ok(run) = told else {
             return Ok(false); // queued or waiting: nothing was at work
         };
         if let Err(failure) = self.discard_abandoned(&run).await {
-            tracing::warn!(run = id.0, error = %failure.message, "leftovers stay until the next attempt");
+            tracing::warn!(run = run.id.0, error = %failure.message, "leftovers stay until the next attempt");
         }
         Ok(true)
     }
 
-    /// Ends dumps that the dead process left running. The engine may be away: not waited for.
-    async fn end_programs(&self, container: &str) {
-        let sweep = self.0.engine.sweep(container, None);
-        match tokio::time::timeout(ENGINE_PATIENCE, sweep).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, container, "cannot look for leftovers in it"),
-            Err(_) => tracing::warn!(container, "the engine does not answer; not waited for"),
-        }
+    /// Ends the dumps that the dead process left running, in all containers at once. The engine may
+    /// be away: not waited for.
+    async fn end_programs(&self, runs: &[Run]) {
+        let pins = runs.iter().filter_map(|run| run.pin.as_ref());
+        let containers: BTreeSet<&str> = pins.map(|pin| pin.source.container_id.as_str()).collect();
+        let sweeps = containers.into_iter().map(|container| async move {
+            let sweep = self.0.engine.sweep(container, None);
+            match timeout(ENGINE_PATIENCE, sweep).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, container, "cannot look for leftovers in it");
+                }
+                Err(_) => tracing::warn!(container, "the engine does not answer; not waited for"),
+            }
+        });
+        join_all(sweeps).await;
     }
 
     /// Starts what a hook stopped. Asked again and again by the upkeep until the engine did it.

@@ -84,8 +84,11 @@ async fn steps(order: &Order, stages: &dyn Stages, job: &Job) -> Result<Report, 
     let (warnings, piped) = dump(order, job).await?;
     failpoint::hit("backup.after_put");
     let stored = prove_and_commit(order, stages, job, source, warnings, &piped).await;
-    if stored.is_err() {
-        discard(&*order.target, &order.key).await?;
+    if stored.is_err()
+        && let Err(left) = discard(&*order.target, &order.key).await
+    {
+        // Its own failure is what a person must hear of; this is tried again with the next attempt.
+        tracing::warn!(key = %order.key, error = %left.message, "leftovers stay for now");
     }
     stored
 }
