@@ -23,7 +23,10 @@ use sea_orm::{
     ColumnTrait, ConnectOptions, Database, DatabaseConnection, DbErr, EntityTrait, QueryFilter,
     QueryOrder, QuerySelect,
 };
-use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sqlx::{
+    Connection,
+    sqlite::{SqliteJournalMode, SqliteSynchronous},
+};
 use tokio::sync::{broadcast, mpsc, watch};
 
 pub use self::{
@@ -237,9 +240,14 @@ impl Log {
         verify::chain(&self.db, progress).await
     }
 
-    /// Empties every read model and fills it again from the log, in one transaction.
+    /// Empties every read model and fills it again from the log, in one unit of the writer: commands
+    /// wait meanwhile, and none of them fails for want of the database.
     pub async fn rebuild(&self) -> Result<RebuildReport, LogError> {
-        projection::rebuild(&self.db, &self.projections).await
+        let projections = self.projections.clone();
+        self.write(Cause::system("rebuild"), move |unit| {
+            Box::pin(async move { projection::rebuild(unit.tx(), &projections).await })
+        })
+        .await
     }
 }
 
@@ -265,6 +273,13 @@ pub async fn open_sqlite(path: &Path) -> Result<DatabaseConnection, LogError> {
         .max_connections(6)
         .sqlx_logging(false)
         .acquire_timeout(Duration::from_secs(10))
+        // When a commit fails (disk full), SQLite rolls back by itself and sqlx does not know: what
+        // "begins" on that connection later would be a savepoint of nothing, never committed.
+        .map_sqlx_sqlite_pool_opts(|pool| {
+            pool.before_acquire(|connection, _| {
+                Box::pin(async move { Ok(!connection.is_in_transaction()) })
+            })
+        })
         .map_sqlx_sqlite_opts(|sqlite| {
             sqlite
                 .journal_mode(SqliteJournalMode::Wal)

@@ -143,24 +143,22 @@ pub async fn catch_up(
 
 /// Empties and refills all read models, and says which of them had not been what the log gives.
 pub async fn rebuild(
-    db: &DatabaseConnection,
+    tx: &DatabaseTransaction,
     projections: &[Box<dyn Projection>],
 ) -> Result<RebuildReport, LogError> {
     let start = Instant::now();
-    let tx = writer::begin_immediate(db).await?;
     let mut before = Vec::new();
     for projection in projections {
-        before.push(projection.digest(&tx).await?);
-        projection.clear(&tx).await?;
+        before.push(projection.digest(tx).await?);
+        projection.clear(tx).await?;
     }
-    let events = replay(&tx, projections, 0).await?;
+    let events = replay(tx, projections, 0).await?;
     let mut differed = Vec::new();
     for (projection, before) in projections.iter().zip(before) {
-        if projection.digest(&tx).await? != before {
+        if projection.digest(tx).await? != before {
             differed.push(projection.name());
         }
     }
-    tx.commit().await?;
     Ok(RebuildReport {
         events,
         milliseconds: start.elapsed().as_millis(),

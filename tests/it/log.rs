@@ -41,6 +41,62 @@ async fn register(log: &Log, slug: String) -> Result<App, LogError> {
     .await
 }
 
+/// A real disk that is really full, and then is not any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_was_full_loses_nothing_that_was_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = SmallDisk::mount(folder.path());
+    let ballast = folder.path().join("ballast");
+    std::fs::write(&ballast, vec![0; 3 << 20]).unwrap();
+    let log = open(&folder).await;
+    let (mut answered, mut refused) = (0, 0);
+    let mut number = 0..;
+    let mut next = || format!("app-{}", number.next().unwrap_or(0));
+    while refused < 20 {
+        match register(&log, next()).await {
+            Ok(_) => answered += 1,
+            Err(_) => refused += 1,
+        }
+    }
+    std::fs::remove_file(&ballast).unwrap();
+    // Often enough that every pooled connection has its turn.
+    for _ in 0..200 {
+        register(&log, next()).await.unwrap();
+        answered += 1;
+    }
+    assert!(answered > 100);
+    // As anybody else sees it, not the connections that wrote it.
+    let other = open_sqlite(&folder.path().join("holdfast.db"))
+        .await
+        .unwrap();
+    let count = "SELECT count(*) AS n FROM events";
+    let count = Statement::from_string(other.get_database_backend(), count);
+    let row = other.query_one_raw(count).await.unwrap().unwrap();
+    assert_eq!(row.try_get::<i64>("", "n").unwrap(), answered);
+    assert!(log.verify(|_| {}).await.unwrap().holds());
+    drop(disk);
+}
+
+/// 8 MB, for as long as it lives.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn mount(folder: &std::path::Path) -> Self {
+        let options = ["-t", "tmpfs", "-o", "size=8m", "tmpfs"];
+        let mut mount = std::process::Command::new("mount");
+        let done = mount.args(options).arg(folder).status().unwrap();
+        assert!(done.success(), "a small disk cannot be mounted");
+        Self(folder.to_owned())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let mut umount = std::process::Command::new("umount");
+        let _ = umount.arg("--lazy").arg(&self.0).status();
+    }
+}
+
 /// One of every event there is, in streams of its own kind.
 pub async fn write_samples(log: &Log, round: i64) {
     for event in samples::all() {
