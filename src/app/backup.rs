@@ -20,7 +20,7 @@ use crate::{
     engine::backup::{self, Order, Report, Stages},
     failpoint,
     log::{Cause, LogError},
-    readmodel::{apps, configs, runs},
+    readmodel::{apps, configs, restores, runs},
     target::{Key, Target, layout},
 };
 
@@ -29,6 +29,9 @@ impl Holdfast {
     /// then brings the job again.
     pub async fn back_up(&self, id: RunId, attempt: u32) -> Result<()> {
         let (run, _) = self.log().load::<Run>(id.0).await?;
+        if run.status.is_over() {
+            return Ok(self.discard_abandoned(&run).await?);
+        }
         let waiting = matches!(run.status, RunStatus::Queued | RunStatus::Waiting);
         if !waiting || run.next_attempt() != attempt {
             return Ok(());
@@ -53,8 +56,16 @@ impl Holdfast {
         let (config, app) = self.config_and_app(run.config).await?;
         let spec = config.spec();
         let strategy = sites::strategy_of(&spec)?;
+        tokio::select! {
+            settled = self.until_settled(app.id, &spec.service) => settled?,
+            () = cancel.cancelled() => return Err(Failure::permanent("cancelled", "").into()),
+        }
         let container = self.container_of(&app, &spec.service).await?;
-        sites::must_run(&container)?;
+        sites::must_run(&container).map_err(|error| match attempt {
+            1 => Failure::from(error),
+            // It ran when this run began: after a reboot it may start later than we do.
+            _ => Failure::temporary(error.to_string(), error.hint()),
+        })?;
         let turn = self.0.services.lock(&container.id);
         let _turn = tokio::select! {
             turn = turn => turn,
@@ -121,6 +132,22 @@ impl Holdfast {
             .await?;
         failpoint::hit("backup.after_success");
         Ok(())
+    }
+
+    /// Waits for what a restore of this service left half done: until that is in order, the database
+    /// may be closed, or not the one that it should be.
+    async fn until_settled(&self, app: i64, service: &str) -> Result<(), Failure> {
+        let mut head = self.log().watch_head();
+        loop {
+            head.borrow_and_update();
+            let restores = restores::unfinished(self.db()).await.map_err(internal)?;
+            let unsettled = |restore: &restores::Model| {
+                restore.app_id == app && restore.service == service && restore.is_unsettled()
+            };
+            if !restores.iter().any(unsettled) || head.changed().await.is_err() {
+                return Ok(());
+            }
+        }
     }
 
     /// The last word of an attempt. Only when it is refused does what lies in the target belong to
@@ -253,14 +280,9 @@ impl Holdfast {
             .execute::<Run>(Cause::system(job_name(id)), id.0, command)
             .await;
         match result {
-            Ok(run) => {
-                if run.status.is_over()
-                    && let Err(failure) = self.discard_abandoned(&run).await
-                {
-                    tracing::warn!(run = id.0, error = %failure.message, "leftovers stay until the next start");
-                }
-                Ok(())
-            }
+            // What could not be removed brings the job back.
+            Ok(run) if run.status.is_over() => Ok(self.discard_abandoned(&run).await?),
+            Ok(_) => Ok(()),
             // Somebody else ended the attempt meanwhile; its word counts.
             Err(LogError::Refused(Refusal::Stale { .. })) => Ok(()),
             Err(error) => Err(error.into()),

@@ -209,7 +209,7 @@ impl Holdfast {
             .container_of(app, &spec.service)
             .await
             .map_err(service)?;
-        sites::must_run(&container).map_err(service)?;
+        sites::must_run(&container).map_err(|error| service(error.into()))?;
         let site = strategy::Site {
             engine: self.0.engine.clone(),
             container,

@@ -11,12 +11,12 @@ use super::{
     sites,
 };
 use crate::{
+    docker::DockerError,
     domain::{
         aggregate::Refusal,
         config::ConfigSpec,
-        failure::Failure,
+        failure::{Failure, FailureKind},
         ids::{AppId, RestoreId, RunId},
-        manifest::Manifest,
         restore::{Destination, Kept, Restore, RestoreCommand, RestoreStatus},
     },
     engine::{
@@ -69,6 +69,16 @@ impl Holdfast {
             .restore_place(state, cancel)
             .await
             .map_err(RestoreError::Artifact)?;
+        sites::must_run(&place.site.container)
+            .map_err(|error| RestoreError::Artifact(error.into()))?;
+        let manifest = self
+            .read_manifest(&place.run)
+            .await
+            .map_err(RestoreError::Artifact)?;
+        let target = self
+            .target(&place.spec)
+            .await
+            .map_err(RestoreError::Artifact)?;
         let turn = self.0.services.lock(&place.site.container.id);
         let _turn = tokio::select! {
             turn = turn => turn,
@@ -86,13 +96,13 @@ impl Holdfast {
         self.claim(state.id, command).await?;
         failpoint::hit("restore.after_start");
         let job = self.0.hub.begin(job_name(state.id));
-        let journal = self.journal(state.id, attempt, &job, &place.manifest);
+        let journal = self.journal(attempt, &job, state.id, &place);
         let order = Order {
             restore: state.id.0,
             strategy: place.strategy,
             site: place.site,
-            target: place.target,
-            manifest: place.manifest,
+            target,
+            manifest,
         };
         restore::run(&order, &journal, &job).await
     }
@@ -115,16 +125,22 @@ impl Holdfast {
                 .tell_restore(id, RestoreCommand::Interrupt { attempt, why })
                 .await;
         }
+        if let RestoreError::Strategy(StrategyError::Unsettled(error)) = &error {
+            let why = format!("the restore failed ({})", named(&state, error.to_string()));
+            let interrupt = RestoreCommand::Interrupt { attempt, why };
+            return self.tell_restore(id, interrupt).await;
+        }
         let needs_attention = matches!(
             error,
             RestoreError::Strategy(StrategyError::NeedsAttention { .. })
         );
-        let failure = match error {
+        let mut failure = match error {
             RestoreError::Superseded => return Ok(()),
             RestoreError::Artifact(failure) => failure,
             RestoreError::Strategy(error) => error.into(),
         };
-        let failure = named(&state, failure).or_hint(
+        failure.message = named(&state, failure.message);
+        let failure = failure.or_hint(
             "Nothing was changed; look at the container and its own log, then start it again.",
         );
         tracing::warn!(restore = id.0, attempt, error = %failure.message, "restore did not succeed");
@@ -140,52 +156,48 @@ impl Holdfast {
         self.tell_restore(id, command).await
     }
 
-    /// Looks what a dead worker left, and brings the service to "as before" or "restored".
+    /// Looks what a dead worker left, and brings the service to "as before" or "restored". `Err` when
+    /// the service is out of reach: the queue brings the job again until it is back.
     pub async fn settle_restore(&self, id: RestoreId, attempt: u32) -> Result<()> {
         let (state, _) = self.log().load::<Restore>(id.0).await?;
         if state.status != RestoreStatus::Settling || state.attempt != attempt {
             return Ok(());
         }
-        let settled = self.settle_now(&state).await;
-        match settled {
-            Ok((Settled::AsBefore, _)) => {
-                self.tell_restore(id, RestoreCommand::SettleAsBefore { attempt })
-                    .await
-            }
-            Ok((Settled::Restored(kept), manifest)) => {
-                let command = RestoreCommand::Succeed {
-                    attempt,
-                    fingerprint: manifest.fingerprint,
-                    kept,
-                    keep_until: self.keep_until(),
-                    warnings: vec![
-                        "the server stopped during this restore; it was found complete".into(),
-                    ],
-                };
-                self.tell_restore(id, command).await
-            }
-            Err(failure) if failure.is_temporary() => Err(AppError::Failed(failure)),
-            Err(failure) => {
-                let command = RestoreCommand::Fail {
-                    attempt,
-                    failure,
-                    needs_attention: true,
-                };
-                self.tell_restore(id, command).await
-            }
+        let _working = self.work_on(id)?;
+        let command = match self.settle_now(&state).await {
+            Ok((Settled::AsBefore, _)) => RestoreCommand::SettleAsBefore { attempt },
+            Ok((Settled::Restored(kept), run)) => RestoreCommand::Succeed {
+                attempt,
+                fingerprint: run.fingerprint().unwrap_or_default(),
+                kept,
+                keep_until: self.keep_until(),
+                warnings: vec![format!("{}; it was found complete", state.broken_off())],
+            },
+            Err(failure) if failure.is_temporary() => return Err(AppError::Failed(failure)),
+            Err(failure) => RestoreCommand::Fail {
+                attempt,
+                failure: out_of_order(failure),
+                needs_attention: true,
+            },
+        };
+        self.tell_restore(id, command).await
+    }
+
+    async fn settle_now(&self, state: &Restore) -> Result<(Settled, runs::Model), Failure> {
+        if state.steps.is_empty() {
+            return Ok((Settled::AsBefore, self.run_of(state.run).await?));
         }
-    }
-
-    async fn settle_now(&self, state: &Restore) -> Result<(Settled, Manifest), Failure> {
         let place = self.restore_place(state, &CancellationToken::new()).await?;
-        let _turn = self.0.services.lock(&place.site.container.id).await;
-        let id = &place.site.container.id;
-        self.0.engine.sweep(id, None).await?;
-        let settled = place.strategy.settle(&place.site, &state.steps).await?;
-        Ok((settled, place.manifest))
+        let container = &place.site.container;
+        sites::must_run(container).map_err(or_later)?;
+        let _turn = self.0.services.lock(&container.id).await;
+        let swept = self.0.engine.sweep(&container.id, None).await;
+        swept.map_err(or_later)?;
+        let settled = place.strategy.settle(&place.site, &state.steps).await;
+        Ok((settled.map_err(or_later)?, place.run))
     }
 
-    /// Puts back what the restore set aside.
+    /// Puts back what the restore set aside. One that was cut off half done is settled first.
     pub async fn undo(&self, id: RestoreId, attempt: u32) -> Result<()> {
         let (state, _) = self.log().load::<Restore>(id.0).await?;
         if state.status != RestoreStatus::Undoing || state.attempt != attempt {
@@ -194,49 +206,88 @@ impl Holdfast {
         let Some(kept) = state.kept.clone() else {
             return Ok(());
         };
+        let _working = self.work_on(id)?;
+        let settled = if state.undo_is_half_done() {
+            self.settle_now(&state).await.map(|_| ())
+        } else {
+            Ok(())
+        };
+        if let Err(failure) = &settled
+            && failure.is_temporary()
+        {
+            return Err(AppError::Failed(failure.clone()));
+        }
         match self.claim(id, RestoreCommand::StartUndo { attempt }).await {
             Ok(()) => {}
             Err(RestoreError::Superseded) => return Ok(()),
             Err(_) => return Err(AppError::Stopping),
         }
-        let command = match self.undo_now(&state, attempt, &kept).await {
+        let undone = match settled {
+            Ok(()) => self.undo_now(&state, attempt, &kept).await,
+            Err(failure) => Err(UndoError::Failed(out_of_order(failure))),
+        };
+        let command = match undone {
             Ok(kept) => RestoreCommand::FinishUndo {
                 attempt,
                 kept: Some(kept),
                 keep_until: self.keep_until(),
             },
-            Err(failure) => RestoreCommand::FailUndo { attempt, failure },
+            Err(UndoError::Unsettled(why)) => RestoreCommand::Interrupt { attempt, why },
+            Err(UndoError::Failed(failure)) => RestoreCommand::FailUndo { attempt, failure },
         };
         self.tell_restore(id, command).await
     }
 
-    async fn undo_now(&self, state: &Restore, attempt: u32, kept: &Kept) -> Result<Kept, Failure> {
+    async fn undo_now(
+        &self,
+        state: &Restore,
+        attempt: u32,
+        kept: &Kept,
+    ) -> Result<Kept, UndoError> {
         let place = self.restore_place(state, &CancellationToken::new()).await?;
+        sites::must_run(&place.site.container).map_err(Failure::from)?;
         let _turn = self.0.services.lock(&place.site.container.id).await;
         let job = self.0.hub.begin(job_name(state.id));
-        let journal = self.journal(state.id, attempt, &job, &place.manifest);
-        Ok(place.strategy.undo(&place.site, kept, &journal).await?)
+        let journal = self.journal(attempt, &job, state.id, &place);
+        match place.strategy.undo(&place.site, kept, &journal).await {
+            Ok(kept) => Ok(kept),
+            Err(StrategyError::Unsettled(error)) => Err(UndoError::Unsettled(format!(
+                "the undo failed ({})",
+                named(state, error.to_string())
+            ))),
+            Err(error) => Err(UndoError::Failed(error.into())),
+        }
     }
 
     /// Removes what was kept for undo, when its time is over.
     pub async fn forget_kept(&self, id: RestoreId) -> Result<()> {
         let (state, _) = self.log().load::<Restore>(id.0).await?;
-        let due = state
-            .keep_until
-            .is_some_and(|until| until <= self.log().now());
-        let Some(kept) = state.kept.clone().filter(|_| due && state.status.is_over()) else {
+        if self.due_to_forget(&state).is_none() {
             return Ok(());
-        };
+        }
         let place = self
             .restore_place(&state, &CancellationToken::new())
             .await?;
         let _turn = self.0.services.lock(&place.site.container.id).await;
-        place
-            .strategy
-            .forget(&place.site, &kept)
-            .await
-            .map_err(Failure::from)?;
-        self.tell_restore(id, RestoreCommand::Forget).await
+        // An undo may have been at work until now, and have put something else aside.
+        let (state, _) = self.log().load::<Restore>(id.0).await?;
+        let Some(kept) = self.due_to_forget(&state) else {
+            return Ok(());
+        };
+        let forgotten = place.strategy.forget(&place.site, &kept).await;
+        forgotten.map_err(Failure::from)?;
+        self.tell_restore(id, RestoreCommand::Forget { kept }).await
+    }
+
+    fn due_to_forget(&self, state: &Restore) -> Option<Kept> {
+        let due = state.keep_until? <= self.log().now();
+        state.kept.clone().filter(|_| due && state.status.is_over())
+    }
+
+    /// Marks the restore as at work in this process. While it is already, the job comes back.
+    fn work_on(&self, id: RestoreId) -> Result<sites::RunningJob> {
+        let job = self.0.jobs.begin(&job_name(id), &self.0.interrupt);
+        job.ok_or_else(|| AppError::Conflict(format!("restore {id} is at work already")))
     }
 
     pub(super) async fn destination_now(
@@ -273,17 +324,24 @@ impl Holdfast {
             .await
             .map_err(internal)?
             .ok_or_else(|| Failure::permanent("the app of this restore is gone", ""))?;
-        // Once started, the container is the one it started in, whatever has been renamed since.
-        let container = match &state.destination {
-            Some(destination) => self.0.engine.container(&destination.container_id).await?,
+        // Once started, the container is the one it started in, whatever has been renamed since;
+        // the service's present one where that was made anew, with the same volumes.
+        let pinned = match &state.destination {
+            Some(destination) => match self.0.engine.container(&destination.container_id).await {
+                Err(DockerError::NoSuchContainer(_)) => None,
+                found => Some(found?),
+            },
+            None => None,
+        };
+        let container = match pinned {
+            Some(container) => container,
             None => self.container_of(&app, &state.service).await?,
         };
-        sites::must_run(&container)?;
         Ok(PlaceOfRestore {
             strategy: sites::strategy_of(&spec)?,
-            target: self.target(&spec).await?,
-            manifest: self.read_manifest(&run).await?,
             site: self.site(container, &spec, cancel.clone()).await?,
+            run,
+            spec,
         })
     }
 
@@ -296,17 +354,17 @@ impl Holdfast {
 
     fn journal(
         &self,
-        restore: RestoreId,
         attempt: u32,
         job: &Job,
-        manifest: &Manifest,
+        restore: RestoreId,
+        place: &PlaceOfRestore,
     ) -> RestoreJournal {
         RestoreJournal {
             holdfast: self.clone(),
             restore,
             attempt,
             progress: job.progress(),
-            estimate: Some(manifest.artifact.raw_bytes),
+            estimate: place.run.raw_bytes.and_then(|raw| u64::try_from(raw).ok()),
         }
     }
 
@@ -336,23 +394,54 @@ impl Holdfast {
 }
 
 struct PlaceOfRestore {
+    run: runs::Model,
+    spec: ConfigSpec,
     strategy: &'static dyn Strategy,
     site: Site,
-    target: std::sync::Arc<dyn crate::target::Target>,
-    manifest: Manifest,
+}
+
+enum UndoError {
+    /// It may be half done; why.
+    Unsettled(String),
+    Failed(Failure),
+}
+
+impl From<Failure> for UndoError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
 }
 
 /// The container by its name, not its id.
-fn named(state: &Restore, mut failure: Failure) -> Failure {
-    if let Some(Destination {
-        container,
-        container_id,
-        ..
-    }) = &state.destination
-    {
-        failure.message = failure.message.replace(container_id.as_str(), container);
+fn named(state: &Restore, text: String) -> String {
+    match &state.destination {
+        Some(Destination {
+            container,
+            container_id,
+            ..
+        }) => text.replace(container_id.as_str(), container),
+        None => text,
+    }
+}
+
+/// What a restore left waits for its service: after a reboot that may start later than we do.
+fn or_later(error: impl Into<StrategyError>) -> Failure {
+    let error = error.into();
+    let waits = matches!(&error, StrategyError::Docker(DockerError::NotRunning(_)));
+    let mut failure = Failure::from(error);
+    if waits {
+        failure.kind = FailureKind::Temporary;
     }
     failure
+}
+
+/// A person must act, and has to know what it is about.
+fn out_of_order(mut failure: Failure) -> Failure {
+    failure.message = format!(
+        "what was begun could not be put in order: {}",
+        failure.message
+    );
+    failure.or_hint("The service may be closed to its app; the steps above say what was done.")
 }
 
 fn pinned_spec(run: &runs::Model) -> Result<ConfigSpec, Failure> {

@@ -81,7 +81,7 @@ impl Holdfast {
             .await
             .map_err(|failure| super::sites::as_field("service", failure))?;
         super::sites::must_run(&container)
-            .map_err(|failure| super::sites::as_field("service", failure))?;
+            .map_err(|error| super::sites::as_field("service", error.into()))?;
         let app = app.app_id();
         let restore = self
             .log()

@@ -45,23 +45,58 @@ impl Holdfast {
             done.runs_interrupted += usize::from(self.settle_run(run, why).await?);
         }
         for row in readmodel::restores::unfinished(self.db()).await? {
-            let (state, _) = self.log().load::<Restore>(row.id).await?;
-            let interrupt = RestoreCommand::Interrupt {
-                attempt: state.attempt,
-                why: why.to_owned(),
-            };
-            let cause = Cause::system(restores::job_name(row.restore_id()));
-            let told = self
-                .log()
-                .execute::<Restore>(cause, row.id, interrupt)
-                .await;
-            done.restores_interrupted += usize::from(told.is_ok());
+            let interrupted = self.interrupt_restore(&row, why).await?;
+            done.restores_interrupted += usize::from(interrupted);
         }
         // What does not start in time is asked for again by the clock.
         if let Ok(started) = timeout(ENGINE_PATIENCE, self.settle_obligations()).await {
             done.services_started = started?;
         }
         Ok(done)
+    }
+
+    /// Interrupts what is at work by the log and by no worker of this process: the worker panicked, or
+    /// the log could not take its word. Asked now and then by the clock.
+    pub async fn settle_forsaken(&self) -> Result<usize> {
+        const WHY: &str = "its worker ended without a word";
+        let mut found = 0;
+        // The rows first, then whether somebody is at work: in this order nobody can slip through.
+        for row in readmodel::runs::unfinished(self.db()).await? {
+            let at_work =
+                row.status != "running" || self.0.jobs.is_running(&job_name(row.run_id()));
+            if !at_work {
+                let (run, _) = self.log().load::<Run>(row.id).await?;
+                found += usize::from(self.settle_run(&run, WHY).await?);
+            }
+        }
+        for row in readmodel::restores::unfinished(self.db()).await? {
+            // One that is being settled has a job that comes back until it is.
+            let at_work = row.settling
+                || row.status == "queued"
+                || self
+                    .0
+                    .jobs
+                    .is_running(&restores::job_name(row.restore_id()));
+            if !at_work {
+                found += usize::from(self.interrupt_restore(&row, WHY).await?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// True when the restore, or its undo, had been at work.
+    async fn interrupt_restore(&self, row: &readmodel::restores::Model, why: &str) -> Result<bool> {
+        let (state, _) = self.log().load::<Restore>(row.id).await?;
+        let interrupt = RestoreCommand::Interrupt {
+            attempt: state.attempt,
+            why: why.to_owned(),
+        };
+        let cause = Cause::system(restores::job_name(row.restore_id()));
+        let told = self
+            .log()
+            .execute::<Restore>(cause, row.id, interrupt)
+            .await;
+        Ok(told.is_ok())
     }
 
     /// True when the run had been at work.

@@ -148,11 +148,11 @@ pub(super) fn as_field(field: &str, failure: Failure) -> AppError {
     AppError::Invalid(FieldErrors::one(field, text))
 }
 
-pub(super) fn must_run(container: &Container) -> Result<(), Failure> {
+pub(super) fn must_run(container: &Container) -> Result<(), DockerError> {
     if container.running {
         Ok(())
     } else {
-        Err(DockerError::NotRunning(container.name.clone()).into())
+        Err(DockerError::NotRunning(container.name.clone()))
     }
 }
 

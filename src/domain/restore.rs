@@ -108,8 +108,10 @@ pub enum RestoreCommand {
         attempt: u32,
         failure: Failure,
     },
-    /// What was kept has been removed.
-    Forget,
+    /// What was kept has been removed. Names it: an undo may have put something else aside meanwhile.
+    Forget {
+        kept: Kept,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -216,6 +218,10 @@ pub struct Restore {
     pub keep_until: Option<DateTime<Utc>>,
     pub cancel_requested: bool,
     undo_running: bool,
+    /// A step of the present undo was recorded: cut off, it may have left its traces.
+    undo_begun: bool,
+    /// Why the last attempt ended without an outcome.
+    broken_off: String,
 }
 
 impl Aggregate for Restore {
@@ -319,7 +325,7 @@ impl Aggregate for Restore {
                 self.must_undo(attempt)?;
                 Ok(vec![E::UndoFailed { attempt, failure }])
             }
-            C::Forget => Ok(if self.kept.is_some() && self.status.is_over() {
+            C::Forget { kept } => Ok(if self.kept == Some(kept) && self.status.is_over() {
                 vec![E::KeptRemoved {}]
             } else {
                 vec![]
@@ -351,7 +357,10 @@ impl Aggregate for Restore {
                 self.attempt = *attempt;
                 self.destination = Some(destination.clone());
             }
-            E::StepBegun { step, .. } => self.steps.push(step.clone()),
+            E::StepBegun { step, .. } => {
+                self.steps.push(step.clone());
+                self.undo_begun |= self.undo_running;
+            }
             E::Succeeded {
                 kept, keep_until, ..
             } => {
@@ -360,7 +369,8 @@ impl Aggregate for Restore {
             }
             E::Failed { .. } => self.status = S::Failed,
             E::AttentionNeeded { .. } => self.status = S::NeedsAttention,
-            E::Interrupted { attempt, .. } => {
+            E::Interrupted { attempt, why } => {
+                self.broken_off.clone_from(why);
                 // The settling is an attempt of its own, so the dead worker's words cannot count.
                 self.attempt = attempt + 1;
                 self.undo_running = false;
@@ -374,6 +384,7 @@ impl Aggregate for Restore {
                 self.status = S::Undoing;
                 self.attempt = *attempt;
                 self.undo_running = false;
+                self.undo_begun = false;
             }
             E::UndoStarted { .. } => self.undo_running = true,
             E::Undone {
@@ -421,7 +432,7 @@ impl Restore {
             RestoreEvent::Failed {
                 attempt,
                 failure: Failure::permanent(
-                    "the server stopped during this restore; the original content is as it was",
+                    format!("{}; the original content is as it was", self.broken_off),
                     "Start the restore again.",
                 ),
             }
@@ -505,6 +516,16 @@ impl Restore {
     fn keep(&mut self, kept: Option<&Kept>, until: DateTime<Utc>) {
         self.kept = kept.cloned();
         self.keep_until = kept.map(|_| until);
+    }
+
+    /// Whether an undo was cut off after it had begun to change something.
+    pub fn undo_is_half_done(&self) -> bool {
+        self.status == RestoreStatus::Undoing && self.undo_begun && !self.undo_running
+    }
+
+    /// Why the attempt before this one ended without an outcome.
+    pub fn broken_off(&self) -> &str {
+        &self.broken_off
     }
 
     /// The attempt that a job for the present state would be.

@@ -401,6 +401,9 @@ impl Run {
         if !before_start {
             self.must_run(attempt)?;
         }
+        if self.cancel_requested {
+            return Ok(vec![RunEvent::Cancelled {}]);
+        }
         let last = self.failures + 1 >= MAX_FAILURES;
         Ok(vec![if failure.is_temporary() && !last {
             RunEvent::RetryScheduled {

@@ -213,6 +213,11 @@ impl Model {
         self.finished_at.is_some()
     }
 
+    /// Cut off, or on its way back: the service may be in between two states.
+    pub fn is_unsettled(&self) -> bool {
+        self.settling || self.status == "undoing"
+    }
+
     pub fn steps(&self) -> Vec<Step> {
         from_json(&self.steps)
     }

@@ -44,9 +44,10 @@ pub fn find(kind: &str) -> Option<&'static dyn Strategy> {
 /// - `validator` judges the raw bytes alone, the same way before a run counts and before a restore
 ///   touches anything: no backup that our own restore would refuse.
 /// - `restore` works on the side and swaps. Every step that leaves a trace is recorded in the
-///   journal **before** it is done. An `Err` means: the original content is intact, unless the
-///   error is `NeedsAttention`, which names where the original is kept.
-/// - `settle` is given the journal of a restore that did not end (crash, cancel, error) and brings
+///   journal **before** it is done. An `Err` means: the original content is intact and in use, unless
+///   the error is `Unsettled`, which asks for `settle`, or `NeedsAttention`, which names where the
+///   original is kept. The same holds for `undo`.
+/// - `settle` is given the journal of a restore or undo that did not end (crash, cancel, error) and brings
 ///   the service to one of two states: as before the restore, or restored. It may be called any
 ///   number of times, and after any step.
 #[async_trait]
@@ -243,6 +244,10 @@ pub enum StrategyError {
     /// Reading the artifact failed on the way in.
     #[error("the artifact could not be read to its end: {0}")]
     Artifact(std::io::Error),
+    /// It failed, and what it left could not be put in order either, because the service is out of
+    /// reach: `settle` has to be called, as after a crash.
+    #[error("{0}")]
+    Unsettled(Box<StrategyError>),
     /// Neither as before nor restored; a person must act. Says where the original content is.
     #[error("{message}")]
     NeedsAttention { message: String, hint: String },
@@ -266,6 +271,7 @@ impl From<StrategyError> for Failure {
     fn from(error: StrategyError) -> Self {
         match error {
             StrategyError::Docker(error) => error.into(),
+            StrategyError::Unsettled(error) => (*error).into(),
             StrategyError::Tool {
                 message,
                 hint,

@@ -92,6 +92,11 @@ fn after_restore(restore: RestoreId, change: &RestoreEvent) -> Vec<Order> {
             let attempt = *attempt;
             vec![Order::at(Job::Forget { restore, attempt }, *keep_until)]
         }
+        // Its time may have passed while the undo was at work.
+        RestoreEvent::UndoFailed { attempt, .. } => {
+            let attempt = *attempt;
+            vec![Order::now(Job::Forget { restore, attempt })]
+        }
         _ => vec![],
     }
 }

@@ -1,5 +1,5 @@
-//! What comes due by the clock: slots of schedules, and services that a hook stopped and that could
-//! not be started yet. Stateless: a slot is due when the schedule's first time after the config's
+//! What comes due by the clock: slots of schedules, services that a hook stopped and that could not
+//! be started yet, and work whose worker ended without a word. Stateless: a slot is due when the schedule's first time after the config's
 //! newest run (or change) has passed, so downtime ends in one catch-up run, and a crash between
 //! looking and asking loses and doubles nothing.
 
@@ -35,6 +35,10 @@ pub async fn run(holdfast: Holdfast, stop: CancellationToken) {
 
 async fn tick(holdfast: &Holdfast) -> Result<(), AppError> {
     holdfast.settle_obligations().await?;
+    let forsaken = holdfast.settle_forsaken().await?;
+    if forsaken > 0 {
+        tracing::warn!(forsaken, "jobs without a worker are settled");
+    }
     let caller = Caller::system("schedule");
     let now = holdfast.log().now();
     for config in holdfast.scheduled_configs().await? {

@@ -144,6 +144,11 @@ fn promise_07_cancel_is_taken_at_once_and_confirmed_by_the_worker() {
     tell(&mut run, RunCommand::ConfirmCancelled { attempt: 1 }).unwrap();
     assert_eq!(run.status, RunStatus::Cancelled);
     assert_eq!(run.abandoned.len(), 1, "what it left is known");
+
+    // A failure at the same moment changes nothing: no attempt follows.
+    let mut run = run_after([request(), start(1), RunCommand::Cancel]);
+    tell(&mut run, fail(1, samples::failure())).unwrap();
+    assert_eq!(run.status, RunStatus::Cancelled);
 }
 
 #[test]
@@ -234,10 +239,6 @@ fn a_crashed_restore_is_settled_never_repeated() {
 
 #[test]
 fn a_crash_while_settling_or_undoing_is_settled_again() {
-    let interrupt = |attempt| RestoreCommand::Interrupt {
-        attempt,
-        why: "the server died".into(),
-    };
     let restore = restore_after([
         restore_request(),
         restore_start(1),
@@ -268,11 +269,61 @@ fn a_crash_while_settling_or_undoing_is_settled_again() {
     assert_eq!(restore.status, RestoreStatus::Undone);
 }
 
+fn interrupt(attempt: u32) -> RestoreCommand {
+    RestoreCommand::Interrupt {
+        attempt,
+        why: "the server died".into(),
+    }
+}
+
+fn forget() -> RestoreCommand {
+    let kept = samples::kept().unwrap();
+    RestoreCommand::Forget { kept }
+}
+
+/// An undo puts something else aside: the removal of what was there before says nothing of it.
+#[test]
+fn only_what_is_kept_now_can_be_forgotten() {
+    let mut restore = restore_after([restore_request(), restore_start(1), restored(1)]);
+    let mut other = samples::kept().unwrap();
+    other.title = "the other one".into();
+    let other = RestoreCommand::Forget { kept: other };
+    assert_eq!(tell(&mut restore, other).unwrap(), vec![]);
+    assert!(restore.kept.is_some());
+    tell(&mut restore, RestoreCommand::Undo).unwrap();
+    assert_eq!(tell(&mut restore, forget()).unwrap(), vec![]);
+    assert!(restore.kept.is_some(), "an undo needs it");
+}
+
+/// Cut off before it changed anything it is simply done again; after that it is settled first.
+#[test]
+fn an_undo_cut_off_after_a_step_is_half_done() {
+    let mut restore = restore_after([
+        restore_request(),
+        restore_start(1),
+        restored(1),
+        RestoreCommand::Undo,
+        RestoreCommand::StartUndo { attempt: 2 },
+    ]);
+    let mut early = restore.clone();
+    tell(&mut early, interrupt(2)).unwrap();
+    assert!(!early.undo_is_half_done());
+    let step = RestoreCommand::Step {
+        attempt: 2,
+        step: samples::step(),
+    };
+    tell(&mut restore, step).unwrap();
+    tell(&mut restore, interrupt(2)).unwrap();
+    assert!(restore.undo_is_half_done());
+    tell(&mut restore, RestoreCommand::StartUndo { attempt: 3 }).unwrap();
+    assert!(!restore.undo_is_half_done(), "somebody is at it");
+}
+
 #[test]
 fn only_a_success_that_kept_something_can_be_undone() {
     let mut restore = restore_after([restore_request(), restore_start(1), restored(1)]);
     let mut forgotten = restore.clone();
-    tell(&mut forgotten, RestoreCommand::Forget).unwrap();
+    tell(&mut forgotten, forget()).unwrap();
     assert!(matches!(
         tell(&mut forgotten, RestoreCommand::Undo),
         Err(Refusal::Conflict(_))
@@ -341,7 +392,7 @@ fn any_restore_command() -> impl Strategy<Value = RestoreCommand> {
             kept: None,
             keep_until: samples::time()
         }),
-        Just(RestoreCommand::Forget),
+        Just(forget()),
     ]
 }
 

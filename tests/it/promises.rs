@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use holdfast::{
-    domain::{event::Event, run::RunEvent},
+    app::RestoreInput,
+    domain::{event::Event, restore::RestoreEvent, run::RunEvent},
     readmodel::runs,
     target::memory::{Fault, Scope},
 };
@@ -100,6 +101,130 @@ async fn promise_05_a_temporary_failure_is_tried_again_and_ends_green() {
     let run = house.run_over(run).await;
     assert_eq!(run.status, "success");
     assert!(run.attempt >= 2, "{run:?}");
+    house.close().await;
+}
+
+/// The artifact is whole and stored, but the log cannot take the word for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_success_that_the_log_could_not_take_is_earned_again() {
+    let (_bed, project) = shop("word");
+    let house = House::new().await;
+    house.app("shop", &project).await;
+    let config = house.config("shop", |_| {}).await;
+    let db = house.holdfast.log().db();
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON events WHEN NEW.name = 'run.succeeded' \
+                  BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END";
+    db.execute_unprepared(refuse).await.unwrap();
+    let mut live = house.holdfast.log().live();
+    let id = house.request(config).await;
+    loop {
+        let event = live.recv().await.unwrap();
+        if let Event::Run(RunEvent::RetryScheduled { failure, .. }) = &event.event {
+            assert!(failure.message.contains("disk I/O error"), "{failure:?}");
+            break;
+        }
+    }
+    db.execute_unprepared("DROP TRIGGER refuse").await.unwrap();
+    let run = house.run_over(id).await;
+    assert_eq!(run.status, "success", "{run:?}");
+    let key = run.file_path.unwrap();
+    let artifact = house.data.path().join("backups").join(key);
+    let folder = artifact.parent().unwrap();
+    let files = std::fs::read_dir(folder).unwrap().count();
+    assert!(artifact.is_file() && files == 2, "{files} files");
+    house.close().await;
+}
+
+/// A worker ends, and the log can take no word of it: the run must not stay at work for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_worker_ended_without_a_word_goes_on() {
+    let (_bed, project) = shop("forsaken");
+    let house = House::new().await;
+    house.app("shop", &project).await;
+    let config = house.config("shop", |_| {}).await;
+    let db = house.holdfast.log().db();
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON events WHEN NEW.name LIKE 'run.%' \
+                  AND NEW.version > 3 BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END";
+    db.execute_unprepared(refuse).await.unwrap();
+    let id = house.request(config).await;
+    let at_work = || house.workers().iter().any(|worker| worker.busy > 0);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut begun = false;
+    while !begun || at_work() {
+        begun |= at_work();
+        assert!(Instant::now() < deadline, "{:?}", house.workers());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let run = house.holdfast.run(&house.caller, id).await.unwrap();
+    assert_eq!(run.status, "running", "by the log, and nobody is at it");
+    db.execute_unprepared("DROP TRIGGER refuse").await.unwrap();
+    let run = house.run_over(id).await;
+    assert_eq!((run.status.as_str(), run.attempt), ("success", 2));
+    house.close().await;
+}
+
+const MARK: &str = "SELECT count(*) FROM notes WHERE t = 'later'";
+const OURS: &str = "SELECT count(*) FROM pg_database WHERE datname LIKE 'hf_stage%'";
+
+/// Takes the database's container away as soon as the restore of `house` begins this step.
+async fn kill_at(house: &House, bed: &Bed, wanted: &str) {
+    let mut live = house.holdfast.log().live();
+    loop {
+        let event = live.recv().await.unwrap();
+        if let Event::Restore(RestoreEvent::StepBegun { step, .. }) = &event.event
+            && step.name == wanted
+        {
+            let name = bed.name.clone();
+            let kill = move || crate::bed::docker(&["kill", &name]);
+            tokio::task::spawn_blocking(kill).await.unwrap();
+            return;
+        }
+    }
+}
+
+/// The container dies in the middle of a restore and of an undo, and comes back later: the database
+/// is open again then, with what belongs there, and nothing is left beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_whose_container_died_is_put_in_order_when_it_is_back() {
+    let (bed, project) = shop("reboot");
+    let house = House::new().await;
+    house.app("shop", &project).await;
+    let config = house.config("shop", |_| {}).await;
+    let run = house.back_up(config).await.run_id();
+    psql(
+        &bed,
+        "shop",
+        "INSERT INTO notes VALUES (0, 'later'); CHECKPOINT",
+    );
+    for step in ["load", "close", "swap"] {
+        let ask = house
+            .holdfast
+            .request_restore(&house.caller, run, RestoreInput::default());
+        let (id, ()) = tokio::join!(ask, kill_at(&house, &bed, step));
+        let id = id.unwrap();
+        // A backup that is asked for now waits until all is in order.
+        let backup = house.request(config).await;
+        bed.start_again();
+        let restore = house.restore_over(id).await;
+        assert_eq!(restore.status, "failed", "{step}: {restore:?}");
+        let message = restore.error_msg.unwrap();
+        assert!(message.contains("is as it was"), "{step}: {message}");
+        let backup = house.run_over(backup).await;
+        assert!(backup.status != "running", "{step}: {backup:?}");
+        assert_eq!(psql(&bed, "shop", MARK), "1", "{step}");
+        assert_eq!(psql(&bed, "shop", OURS), "0", "{step}");
+    }
+
+    let restore = house.restore(run).await;
+    assert_eq!(psql(&bed, "shop", MARK), "0");
+    let id = restore.restore_id();
+    let undo = house.holdfast.undo_restore(&house.caller, id);
+    let (asked, ()) = tokio::join!(undo, kill_at(&house, &bed, "close"));
+    asked.unwrap();
+    bed.start_again();
+    let restore = house.restore_over(id).await;
+    assert_eq!(restore.status, "undone", "{restore:?}");
+    assert_eq!(psql(&bed, "shop", MARK), "1");
     house.close().await;
 }
 

@@ -260,8 +260,8 @@ impl Work<'_> {
                 warnings: self.warnings,
             }),
             Err(attention @ StrategyError::NeedsAttention { .. }) => Err(attention),
-            // What could not be tidied up now is for `settle`, later.
-            Ok(Settled::AsBefore) | Err(_) => Err(error),
+            Ok(Settled::AsBefore) => Err(error),
+            Err(_) => Err(StrategyError::Unsettled(error.into())),
         }
     }
 }

@@ -41,7 +41,8 @@ pub async fn undo(site: &Site, kept: &Kept, journal: &dyn Journal) -> Result<Kep
         Ok(kept) => Ok(Settled::Restored(kept)),
         Err(error) => match exchange.settle(&server.uncancelled()).await {
             Err(attention @ StrategyError::NeedsAttention { .. }) => Err(attention),
-            Ok(Settled::AsBefore) | Err(_) => Err(error),
+            Err(_) => Err(StrategyError::Unsettled(error.into())),
+            Ok(Settled::AsBefore) => Err(error),
             restored => restored,
         },
     };
