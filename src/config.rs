@@ -99,16 +99,8 @@ pub struct EngineArgs {
     )]
     pub retry: u64,
 
-    /// Master key of the vault as 64 hexadecimal digits; else the file `master.key` in the data folder
-    #[arg(
-        long,
-        env = "HOLDFAST_MASTER_KEY",
-        hide_env_values = true,
-        value_name = "HEX"
-    )]
-    pub master_key: Option<String>,
-
-    /// File that holds the master key
+    /// File that holds the master key of the vault, 64 hexadecimal digits; else HOLDFAST_MASTER_KEY in the
+    /// environment, else the file `master.key` in the data folder
     #[arg(long, env = "HOLDFAST_MASTER_KEY_FILE", value_name = "PATH")]
     pub master_key_file: Option<PathBuf>,
 }
@@ -120,7 +112,8 @@ pub struct Config {
     pub docker_host: Option<String>,
     pub settings: Settings,
     master_key: Option<Secret>,
-    master_key_file: PathBuf,
+    master_key_file: Option<PathBuf>,
+    own_key_file: PathBuf,
 }
 
 impl Config {
@@ -130,21 +123,24 @@ impl Config {
         settings.stall = Duration::from_secs(engine.stall.max(1));
         settings.keep_undo = Duration::from_secs(engine.keep_undo);
         settings.retry_base = Duration::from_secs(engine.retry.max(1));
-        let own_file = data_dir.join("master.key");
         Ok(Self {
             settings,
             docker_host: engine.docker_host.clone(),
-            master_key: engine.master_key.clone().map(Secret::new),
-            master_key_file: engine.master_key_file.clone().unwrap_or(own_file),
+            // From the environment alone: every user of the host can read a command line.
+            master_key: std::env::var("HOLDFAST_MASTER_KEY").ok().map(Secret::new),
+            master_key_file: engine.master_key_file.clone(),
+            own_key_file: data_dir.join("master.key"),
             data_dir,
         })
     }
 
-    /// From flag, environment or file; the data folder's own file is made when it is missing.
+    /// From the file that was named, the environment, or the data folder's own file, which is made when
+    /// it is missing.
     pub fn master_key(&self) -> anyhow::Result<MasterKey> {
-        Ok(match &self.master_key {
-            Some(hex) => MasterKey::from_hex(hex.expose())?,
-            None => MasterKey::from_file(&self.master_key_file)?,
+        Ok(match (&self.master_key_file, &self.master_key) {
+            (Some(file), _) => MasterKey::from_file(file)?,
+            (None, Some(hex)) => MasterKey::from_hex(hex.expose())?,
+            (None, None) => MasterKey::from_file(&self.own_key_file)?,
         })
     }
 }

@@ -64,6 +64,7 @@ enum BackupRuns {
     CancelRequested,
     Obligations,
     Stages,
+    RequestKey,
 }
 
 #[derive(DeriveIden, Clone, Copy)]
@@ -178,6 +179,7 @@ impl MigrationTrait for Migration {
                 .col(boolean(BackupRuns::CancelRequested))
                 .col(text(BackupRuns::Obligations))
                 .col(text(BackupRuns::Stages))
+                .col(string_null(BackupRuns::RequestKey))
                 .to_owned(),
         )
         .await?;
@@ -186,6 +188,13 @@ impl MigrationTrait for Migration {
             "backup_runs_config",
             BackupRuns::Table,
             &[BackupRuns::BackupConfigId, BackupRuns::Id],
+        )
+        .await?;
+        index(
+            m,
+            "backup_runs_request",
+            BackupRuns::Table,
+            &[BackupRuns::BackupConfigId, BackupRuns::RequestKey],
         )
         .await?;
         index(

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{ActiveValue::Set, EntityTrait, IntoActiveModel};
 
-use super::{AppError, Caller, Holdfast, Result, auth, vault::write_private};
+use super::{AppError, Caller, Holdfast, Result, auth, auth::Guess, vault::write_private};
 use crate::{
     domain::{
         access::{Role, TokenSpec, User, UserCommand},
@@ -70,18 +70,18 @@ impl Holdfast {
         password: &Secret,
         from: &str,
     ) -> Result<NewSession> {
-        self.may_try(from, "set-up")?;
+        self.may_try(&Guess::by(from, "set-up"))?;
         let expected = self.prepare_setup().await?;
         let Some(expected) = expected else {
             return Err(AppError::Conflict("Holdfast is set up already".into()));
         };
         if auth::digest(expected.expose()) != auth::digest(token.trim()) {
-            self.refused(from, "set-up");
             return Err(AppError::field(
                 "token",
                 "this is not the set-up token; it stands in the server's log and in the file setup-token",
             ));
         }
+        self.0.throttle.good(&Guess::by(from, "set-up"));
         let actor = Actor {
             address: from.to_owned(),
             ..Actor::named(ActorKind::Anonymous, "set-up")
@@ -90,6 +90,7 @@ impl Holdfast {
             actor,
             role: Role::Admin,
             user: None,
+            until: None,
             request: "set-up".to_owned(),
         };
         let user = self.add_user(&caller, name, Role::Admin, password).await?;
@@ -103,22 +104,22 @@ impl Holdfast {
         from: &str,
         agent: &str,
     ) -> Result<NewSession> {
-        self.may_try(from, name)?;
+        let guesses = Guess::by(from, name);
+        self.may_try(&guesses)?;
         let user = users::by_name(self.db(), name).await?;
         let digest = match &user {
             Some(user) => auth::password(self.db(), user.user_id()).await?,
             None => None,
         };
         let password = password.clone();
-        let good =
-            blocking(move || auth::check_password(password.expose(), digest.as_deref())).await?;
+        let check = move || auth::check_password(password.expose(), digest.as_deref());
+        let good = self.slowly(check).await?;
         match user {
             Some(user) if good => {
-                self.0.throttle.forget(name);
+                self.0.throttle.good(&guesses);
                 self.open_session(user.user_id(), name, from, agent).await
             }
             _ => {
-                self.refused(from, name);
                 let known: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
                 self.note(from, AuditEvent::LoginRefused { name: known })
                     .await?;
@@ -196,7 +197,10 @@ impl Holdfast {
         };
         self.token_was_used(row).await?;
         let role = user.role().min(spec.role);
-        Ok(Some(caller(&user, ActorKind::Token, role, from)))
+        Ok(Some(Caller {
+            until: spec.expires_at,
+            ..caller(&user, ActorKind::Token, role, from)
+        }))
     }
 
     pub async fn users(&self, caller: &Caller) -> Result<Vec<users::Model>> {
@@ -291,8 +295,16 @@ impl Holdfast {
         if caller.user != Some(user) {
             caller.must_be(Role::Admin)?;
         }
-        // A weak token must not be the way to a strong one.
+        // A weak token must not be the way to a strong one, nor one that ends to one that does not.
         caller.must_be(spec.role)?;
+        if let Some(until) = caller.until
+            && spec.expires_at.is_none_or(|end| end > until)
+        {
+            let until = until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+            let problem =
+                format!("the token that asks ends at {until}; the new one cannot outlive it");
+            return Err(AppError::field("expires_at", problem));
+        }
         let token = auth::random_token("hft");
         let secret = token.clone();
         let id = self
@@ -316,6 +328,10 @@ impl Holdfast {
     pub async fn revoke_token(&self, caller: &Caller, user: UserId, token: TokenId) -> Result<()> {
         if caller.user != Some(user) {
             caller.must_be(Role::Admin)?;
+        }
+        let (state, _) = self.log().load::<User>(user.0).await?;
+        if let Some(spec) = state.tokens.get(&token) {
+            caller.must_be(spec.role)?;
         }
         self.log()
             .execute::<User>(caller.cause(), user.0, UserCommand::RevokeToken { token })
@@ -406,22 +422,26 @@ impl Holdfast {
             ));
         }
         let password = password.clone();
-        blocking(move || auth::hash_password(password.expose()))
+        self.slowly(move || auth::hash_password(password.expose()))
             .await?
             .ok_or_else(|| AppError::Internal("the password could not be hashed".into()))
     }
 
-    fn may_try(&self, from: &str, name: &str) -> Result<()> {
-        let wait = [from, name]
-            .iter()
-            .filter_map(|key| self.0.throttle.wait(key))
-            .max();
-        wait.map_or(Ok(()), |seconds| Err(AppError::Throttled(seconds)))
+    fn may_try(&self, guesses: &[Guess]) -> Result<()> {
+        let begun = self.0.throttle.begin(guesses);
+        begun.map_err(AppError::Throttled)
     }
 
-    fn refused(&self, from: &str, name: &str) {
-        self.0.throttle.refuse(from);
-        self.0.throttle.refuse(name);
+    /// Hashes on a thread of its own, a few at a time: each takes 19 MiB and a core.
+    async fn slowly<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        let failed = |error: &dyn std::fmt::Display| AppError::Internal(error.to_string());
+        let _turn = self.0.hashing.acquire().await.map_err(|e| failed(&e))?;
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|e| failed(&e))
     }
 }
 
@@ -435,16 +455,11 @@ fn caller(user: &users::Model, kind: ActorKind, role: Role, from: &str) -> Calle
         },
         role,
         user: Some(user.user_id()),
+        until: None,
         request: ulid::Ulid::generate().to_string(),
     }
 }
 
 fn taken(field: &str, problem: &str) -> crate::domain::aggregate::Refusal {
     crate::domain::aggregate::Refusal::Invalid(FieldErrors::one(field, problem))
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| AppError::Internal(error.to_string()))
 }

@@ -186,36 +186,103 @@ pub async fn end_sessions(tx: &impl ConnectionTrait, user: UserId) -> Result<(),
     Ok(())
 }
 
+/// What guesses are counted by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Guess {
+    Address(String),
+    /// Digest of the name that was tried: names are as long and as many as an attacker likes.
+    Account(String),
+}
+
+impl Guess {
+    pub fn by(address: &str, account: &str) -> [Self; 2] {
+        [
+            Self::Address(address.to_owned()),
+            Self::Account(digest(account)),
+        ]
+    }
+}
+
 /// Slows down guessing, per account and per address, without ever locking anybody out for good:
-/// after five refusals each further one doubles the pause, up to a minute.
+/// after five refusals each further one doubles the pause, up to a minute. A try counts as refused
+/// from its beginning, so that many at once are not more than one after the other.
 #[derive(Default)]
 pub struct Throttle {
-    refused: Mutex<HashMap<String, (u32, Instant)>>,
+    tries: Mutex<HashMap<Guess, (u32, Instant)>>,
 }
 
 const FREE_TRIES: u32 = 5;
 const FORGET_AFTER: Duration = Duration::from_secs(15 * 60);
 
 impl Throttle {
-    /// Seconds until `key` may try again, when it may not now.
-    pub fn wait(&self, key: &str) -> Option<u64> {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        let (count, last) = refused.get(key)?;
-        let over = count.checked_sub(FREE_TRIES)?;
-        let pause = Duration::from_secs(1 << over.min(6)).min(Duration::from_secs(60));
-        let left = pause.checked_sub(last.elapsed())?;
-        Some(left.as_secs() + 1)
+    /// Counts a try, or says how many seconds to wait until the next one is heard.
+    pub fn begin(&self, guesses: &[Guess]) -> Result<(), u64> {
+        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+        tries.retain(|_, (_, last)| last.elapsed() < FORGET_AFTER);
+        let wait = guesses
+            .iter()
+            .filter_map(|guess| {
+                let (count, last) = tries.get(guess)?;
+                let over = count.checked_sub(FREE_TRIES)?;
+                let pause = Duration::from_secs(1 << over.min(6)).min(Duration::from_secs(60));
+                let left = pause.checked_sub(last.elapsed())?;
+                Some(left.as_secs() + 1)
+            })
+            .max();
+        if let Some(seconds) = wait {
+            return Err(seconds);
+        }
+        for guess in guesses {
+            let entry = tries.entry(guess.clone()).or_insert((0, Instant::now()));
+            *entry = (entry.0 + 1, Instant::now());
+        }
+        Ok(())
     }
 
-    pub fn refuse(&self, key: &str) {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.retain(|_, (_, last)| last.elapsed() < FORGET_AFTER);
-        let entry = refused.entry(key.to_owned()).or_insert((0, Instant::now()));
-        *entry = (entry.0 + 1, Instant::now());
+    /// The try was right: it counts no more, and the account's earlier ones neither.
+    pub fn good(&self, guesses: &[Guess]) {
+        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+        for guess in guesses {
+            match guess {
+                Guess::Account(_) => {
+                    tries.remove(guess);
+                }
+                Guess::Address(_) => {
+                    if let Some((count, _)) = tries.get_mut(guess) {
+                        *count = count.saturating_sub(1);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_tries_at_once_are_five_and_a_pause() {
+        let throttle = Throttle::default();
+        let heard = (0..1000)
+            .filter(|_| throttle.begin(&Guess::by("192.0.2.1", "admin")).is_ok())
+            .count();
+        assert_eq!(heard, 5);
+        // Another address, the same account; another account, the same address; neither.
+        assert!(throttle.begin(&Guess::by("192.0.2.2", "admin")).is_err());
+        assert!(throttle.begin(&Guess::by("192.0.2.1", "olga")).is_err());
+        assert!(throttle.begin(&Guess::by("192.0.2.2", "olga")).is_ok());
+        // A name that looks like an address is none.
+        assert!(throttle.begin(&Guess::by("192.0.2.3", "192.0.2.1")).is_ok());
     }
 
-    pub fn forget(&self, key: &str) {
-        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        refused.remove(key);
+    #[test]
+    fn who_is_right_is_not_slowed_down() {
+        let throttle = Throttle::default();
+        for _ in 0..100 {
+            let guesses = Guess::by("192.0.2.1", "admin");
+            assert!(throttle.begin(&guesses).is_ok());
+            throttle.good(&guesses);
+        }
     }
 }

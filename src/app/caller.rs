@@ -1,5 +1,7 @@
 //! Who asks, and what they may do.
 
+use chrono::{DateTime, Utc};
+
 use super::{AppError, Result};
 use crate::{
     domain::{
@@ -15,6 +17,8 @@ pub struct Caller {
     pub actor: Actor,
     pub role: Role,
     pub user: Option<UserId>,
+    /// When what they showed ends: a token's expiry.
+    pub until: Option<DateTime<Utc>>,
     /// Id of the request, for logs and the events it causes.
     pub request: String,
 }
@@ -26,6 +30,7 @@ impl Caller {
             actor: Actor::system(),
             role: Role::Admin,
             user: None,
+            until: None,
             request: request.into(),
         }
     }
@@ -36,6 +41,7 @@ impl Caller {
             actor: Actor::named(ActorKind::Cli, "cli"),
             role: Role::Admin,
             user: None,
+            until: None,
             request: request.into(),
         }
     }

@@ -21,6 +21,7 @@ mod vault;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
@@ -43,6 +44,9 @@ use crate::{
     log::Log,
     target::{Place, Target},
 };
+
+/// Passwords that are hashed at the same time.
+const HASHERS: usize = 2;
 
 pub type Result<T, E = AppError> = std::result::Result<T, E>;
 
@@ -88,6 +92,8 @@ struct Inner {
     settings: Settings,
     services: ServiceLocks,
     throttle: Throttle,
+    /// Turns at hashing passwords.
+    hashing: Semaphore,
     jobs: Arc<sites::RunningJobs>,
     /// Cancelled when the grace time of a shutdown is over: work is interrupted, not failed.
     interrupt: CancellationToken,
@@ -117,6 +123,7 @@ impl Holdfast {
             settings,
             services: ServiceLocks::default(),
             throttle: Throttle::default(),
+            hashing: Semaphore::new(HASHERS),
             jobs: Arc::default(),
             interrupt: CancellationToken::new(),
             decorate,

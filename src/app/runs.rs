@@ -11,7 +11,7 @@ use crate::{
         failure::Failure,
         ids::{AppId, ConfigId, RunId},
         manifest::Manifest,
-        run::{Run, RunCommand, Trigger},
+        run::{RequestKey, Run, RunCommand, Trigger},
     },
     log::Recorded,
     readmodel::{configs, runs},
@@ -41,12 +41,29 @@ impl Holdfast {
         config: ConfigId,
         trigger: Trigger,
     ) -> Result<RunId> {
+        self.request_run_as(caller, config, trigger, None).await
+    }
+
+    /// The same; under a key that this config was asked for before, that run is answered, over or not.
+    pub async fn request_run_as(
+        &self,
+        caller: &Caller,
+        config: ConfigId,
+        trigger: Trigger,
+        key: Option<&str>,
+    ) -> Result<RunId> {
         caller.must_be(Role::Operator)?;
         self.present_config(caller, config).await?;
+        let key = key.map(|key| RequestKey(super::auth::digest(key)));
         let run = self
             .log()
             .write(caller.cause(), move |unit| {
                 Box::pin(async move {
+                    if let Some(key) = &key
+                        && let Some(run) = runs::requested_as(unit.tx(), config, key).await?
+                    {
+                        return Ok(run.run_id());
+                    }
                     if let Some(present) = runs::unfinished_of(unit.tx(), config).await? {
                         return Ok(present.run_id());
                     }
@@ -58,6 +75,7 @@ impl Holdfast {
                         app,
                         config,
                         trigger,
+                        key,
                     };
                     unit.execute::<Run>(run.0, command).await?;
                     Ok(run)

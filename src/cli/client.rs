@@ -21,6 +21,8 @@ impl Client {
                 .user_agent(concat!("holdfast/", env!("CARGO_PKG_VERSION")))
                 .connect_timeout(Duration::from_secs(10))
                 .redirect(reqwest::redirect::Policy::none())
+                // The token is for the server alone, and a proxy of the environment is not asked.
+                .no_proxy()
                 .build()?,
             url: url.trim_end_matches('/').to_owned(),
             token,

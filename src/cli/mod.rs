@@ -57,19 +57,10 @@ pub struct Cli {
 /// Which server a command speaks to.
 #[derive(Debug, Args)]
 pub struct ServerArgs {
-    /// A server's address, as in `https://backup.example:7700`; else the one in the data folder
+    /// A server's address, as in `http://127.0.0.1:7700`, its token in HOLDFAST_TOKEN; else the one in
+    /// the data folder
     #[arg(long, global = true, env = "HOLDFAST_URL", help_heading = "Everywhere")]
     pub url: Option<String>,
-
-    /// Token for that server
-    #[arg(
-        long,
-        global = true,
-        env = "HOLDFAST_TOKEN",
-        hide_env_values = true,
-        help_heading = "Everywhere"
-    )]
-    pub token: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -109,6 +100,8 @@ pub enum Command {
 
 /// Runs the command; the process ends with what is answered.
 pub fn main(cli: Cli) -> ExitCode {
+    // What is written is for the owner alone, whatever folder it is written to.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     log::start(match &cli.command {
         Command::Serve(args) => Some(args.log_format),
         _ => None,

@@ -46,6 +46,12 @@ impl Trigger {
     }
 }
 
+/// What a client calls one wish of its, to say it again without a second run: the digest of its
+/// `Idempotency-Key`, because keys are as long as their clients like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RequestKey(pub String);
+
 /// What an attempt works on, fixed when it starts. Restores use this, never today's config.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
@@ -106,6 +112,7 @@ pub enum RunCommand {
         app: AppId,
         config: ConfigId,
         trigger: Trigger,
+        key: Option<RequestKey>,
     },
     Start {
         attempt: u32,
@@ -156,6 +163,8 @@ pub enum RunEvent {
         app: AppId,
         config: ConfigId,
         trigger: Trigger,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<RequestKey>,
     },
     #[serde(rename = "run.started")]
     Started { attempt: u32, pin: Box<Pin> },
@@ -256,12 +265,14 @@ impl Aggregate for Run {
                 app,
                 config,
                 trigger,
+                key,
             } => match self.status {
                 RunStatus::Absent => Ok(vec![RunEvent::Requested {
                     run,
                     app,
                     config,
                     trigger,
+                    key,
                 }]),
                 _ => Err(Refusal::Conflict(format!("run {} exists", self.id))),
             },

@@ -18,8 +18,8 @@ const MONTHS: [&str; 12] = [
 ];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
-/// A gap between two runs is never longer than this (29 February over a century year, and rounding).
-const HORIZON_MINUTES: i64 = 9 * 366 * 24 * 60;
+/// Times on the wall and in UTC are never further apart than this, changes of the clocks included.
+const NEAR_DAYS: i64 = 2;
 
 #[derive(Debug, Clone)]
 pub struct Schedule {
@@ -108,18 +108,32 @@ impl Schedule {
         }
     }
 
-    /// Follows real minutes; the slow walk is needed only across a change of the clocks.
+    /// Follows real minutes. Minute by minute it goes only near a change of the clocks: what those
+    /// bring again lies within a day of `after`, what they skip within a day of the next time on the
+    /// wall, and in between nothing is due.
     fn next_elapsed(&self, after: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
-        let local = after.with_timezone(&zone).naive_local();
-        let naive = self.next_naive(local)?;
-        if let LocalResult::Single(at) = zone.from_local_datetime(&naive) {
-            let at = at.with_timezone(&Utc);
-            if at - after == naive - local {
+        let mut after = after;
+        loop {
+            let local = after.with_timezone(&zone).naive_local();
+            let naive = self.next_naive(local)?;
+            if let LocalResult::Single(at) = zone.from_local_datetime(&naive) {
+                let at = at.with_timezone(&Utc);
+                if at - after == naive - local {
+                    return Some(at);
+                }
+            }
+            let end = after + Duration::days(NEAR_DAYS);
+            if let Some(at) = self.walk(after, end, zone) {
                 return Some(at);
             }
+            after = end.max(naive.and_utc() - Duration::days(NEAR_DAYS));
         }
+    }
+
+    /// The first minute after `after`, up to `end`, whose time on the wall is a run's.
+    fn walk(&self, after: DateTime<Utc>, end: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
         let mut at = after + Duration::seconds(60 - after.timestamp().rem_euclid(60));
-        for _ in 0..HORIZON_MINUTES {
+        while at <= end {
             let naive = at.with_timezone(&zone).naive_local();
             if self.next_naive(naive - Duration::seconds(1)) == Some(naive) {
                 return Some(at);
@@ -329,6 +343,36 @@ mod tests {
             next("30 2 * * *", &first, "Europe/Berlin"),
             "2026-10-26T01:30:00Z"
         );
+    }
+
+    #[test]
+    fn what_is_far_away_is_found_as_if_every_minute_were_looked_at() {
+        for (expression, expected) in [
+            ("* * 1 7 *", "2027-06-30T22:00:00Z"),
+            ("*/5 * 29 2 *", "2028-02-28T23:00:00Z"),
+            // The hour that the clocks skip, and the one that comes twice.
+            ("*/20 2 28 3 *", "2028-03-28T00:00:00Z"),
+            ("*/20 2 31 10 *", "2027-10-31T00:00:00Z"),
+        ] {
+            let found = next(expression, "2026-11-23T12:00:00Z", "Europe/Berlin");
+            assert_eq!(found, expected, "{expression}");
+        }
+        for name in ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"] {
+            let zone = zone(name).unwrap();
+            for expression in ["*/7 1,2 * * *", "30 */2 * * 0", "*/15 2 28 3 *"] {
+                let schedule = Schedule::parse(expression).unwrap();
+                let start = "2027-03-26T00:10:00Z".parse::<DateTime<Utc>>().unwrap();
+                for hours in 0..72 {
+                    let after = start + Duration::hours(hours);
+                    let slow = schedule.walk(after, after + Duration::days(5), zone);
+                    let found = schedule.next_after(after, zone);
+                    assert!(
+                        slow.is_none() || found == slow,
+                        "{expression} {name} {after}"
+                    );
+                }
+            }
+        }
     }
 
     #[test]

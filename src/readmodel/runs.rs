@@ -10,7 +10,7 @@ use crate::{
         failure::Failure,
         ids::{AppId, ConfigId, RunId},
         manifest::{Artifact, Fingerprint},
-        run::{Obligation, Pin, RunEvent, Stage},
+        run::{Obligation, Pin, RequestKey, RunEvent, Stage},
     },
     log::Recorded,
 };
@@ -57,6 +57,8 @@ pub struct Model {
     pub obligations: String,
     /// JSON list of `StageTime`s of the present attempt.
     pub stages: String,
+    /// `RequestKey` of whoever asked for it.
+    pub request_key: Option<String>,
 }
 
 /// When the present attempt reached a stage, Unix milliseconds.
@@ -95,11 +97,14 @@ impl ReadModel for Runs {
             app,
             config,
             trigger,
+            key,
             ..
         } = change
         {
             let run = RunId(event.stream.id);
-            return Some(requested(run, *app, *config, trigger.name(), at));
+            let mut row = requested(run, *app, *config, trigger.name(), at);
+            row.request_key = key.as_ref().map(|key| key.0.clone());
+            return Some(row);
         }
         row.map(|mut row| {
             row.evolve(change, at);
@@ -135,6 +140,7 @@ fn requested(run: RunId, app: AppId, config: ConfigId, trigger: &str, at: i64) -
         cancel_requested: false,
         obligations: "[]".to_owned(),
         stages: "[]".to_owned(),
+        request_key: None,
     }
 }
 
@@ -334,6 +340,19 @@ pub async fn unfinished_of(
         .filter(Column::BackupConfigId.eq(config.0))
         .filter(Column::Status.is_in(["queued", "running"]))
         .order_by_asc(Column::Id)
+        .one(db)
+        .await
+}
+
+/// The run that this config was asked for under that key, if any.
+pub async fn requested_as(
+    db: &impl ConnectionTrait,
+    config: ConfigId,
+    key: &RequestKey,
+) -> Result<Option<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::BackupConfigId.eq(config.0))
+        .filter(Column::RequestKey.eq(key.0.as_str()))
         .one(db)
         .await
 }

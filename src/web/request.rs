@@ -46,6 +46,10 @@ impl Visit {
     pub fn can_act(&self) -> bool {
         self.caller.role >= Role::Operator
     }
+
+    pub fn is_admin(&self) -> bool {
+        self.caller.role >= Role::Admin
+    }
 }
 
 impl Browser {

@@ -107,6 +107,7 @@ pub fn run(id: i64) -> runs::Model {
         cancel_requested: false,
         obligations: "[]".to_owned(),
         stages: "[]".to_owned(),
+        request_key: None,
     }
 }
 

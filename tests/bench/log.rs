@@ -107,6 +107,7 @@ async fn request(log: &Log) {
                 app: AppId(1),
                 config: ConfigId(1),
                 trigger: Trigger::Manual,
+                key: None,
             };
             unit.execute::<Run>(run.0, command).await.map(|_| ())
         })

@@ -166,20 +166,23 @@ fn without_a_server_and_without_an_engine() {
             2,
             "needs a token",
         ),
-        (
-            vec!["--url", "nonsense", "--token", "x", "runs"],
-            2,
-            "is no address",
-        ),
-        (
-            vec!["--url", "http://127.0.0.1:1", "--token", "x", "runs"],
-            3,
-            "Connection refused",
-        ),
     ] {
         let done = run(&args, "");
         assert_eq!(done.code, code, "{args:?}: {}{}", done.out, done.err);
         assert!(done.err.contains(said), "{args:?}: {}", done.err);
+    }
+    for (url, code, said) in [
+        ("nonsense", 2, "is no address"),
+        ("http://127.0.0.1:1", 3, "Connection refused"),
+    ] {
+        // A proxy would be handed the token.
+        let env = [
+            ("HOLDFAST_TOKEN", "x"),
+            ("HTTP_PROXY", "http://192.0.2.1:9"),
+        ];
+        let done = with(data.path(), &["--url", url, "runs"], "", &env);
+        assert_eq!(done.code, code, "{url}: {}{}", done.out, done.err);
+        assert!(done.err.contains(said), "{url}: {}", done.err);
     }
 }
 

@@ -19,6 +19,7 @@ fn request() -> RunCommand {
         app: AppId(1),
         config: ConfigId(1),
         trigger: Trigger::Manual,
+        key: None,
     }
 }
 

@@ -71,7 +71,6 @@ impl House {
             stall: 2,
             keep_undo: 3600,
             retry: 1,
-            master_key: None,
             master_key_file: None,
         };
         let mut config = Config::new(&args, &engine_args).unwrap();

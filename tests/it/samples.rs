@@ -141,6 +141,7 @@ pub fn all() -> Vec<Event> {
             app,
             config,
             trigger: Trigger::Schedule,
+            key: None,
         },
         RunEvent::Started {
             attempt: 1,

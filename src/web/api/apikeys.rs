@@ -156,8 +156,15 @@ async fn owner(visit: &Visit, name: Option<&str>) -> Result<users::Model, ApiErr
     }
 }
 
+/// A hundred years.
+const LONGEST_DAYS: u32 = 36_500;
+
 fn end(sent: &NewApiKey, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, ApiError> {
     let end = match sent.expires_in_days {
+        Some(days) if days > LONGEST_DAYS => {
+            let problem = format!("use at most {LONGEST_DAYS} days, or none for no end");
+            return Err(ApiError::invalid("expires_in_days", problem));
+        }
         Some(days) if sent.expires_at.is_none() => Some(now + Duration::days(days.into())),
         Some(_) => {
             let twice = "send either this or expires_at";

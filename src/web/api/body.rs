@@ -3,7 +3,7 @@
 
 use poem::{Request, RequestBody, Result, error::ReadBodyError, http::StatusCode};
 use poem_openapi::{
-    ApiExtractor, ApiExtractorType, ExtractParamOptions,
+    ApiExtractor, ApiExtractorType, ExtractParamOptions, Object,
     registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry},
     types::{ParseError, ParseFromJSON, ParseResult, Type},
 };
@@ -21,6 +21,11 @@ pub struct Body<T>(pub T);
 
 /// A JSON body that may be left out.
 pub struct MaybeBody<T>(pub T);
+
+/// Nothing to say: whoever says something is told that it would be lost.
+#[derive(Object, Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
 
 impl<'a, T: DeserializeOwned + Type> ApiExtractor<'a> for Body<T> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];

@@ -12,6 +12,7 @@ use poem_openapi::{
 use self::output::Run;
 use super::{
     answer::{Accepted, Answer, Stream},
+    body::{MaybeBody, Nothing},
     error::ApiError,
     visit::Visit,
 };
@@ -87,6 +88,7 @@ impl Runs {
         /// All configs, not only the first
         #[oai(default)]
         all: Query<bool>,
+        _nothing: MaybeBody<Nothing>,
     ) -> Result<Accepted<RunsRequested>, ApiError> {
         let app = visit.holdfast.app(&visit.caller, &slug).await?;
         let mut configs = visit.holdfast.configs(&visit.caller, &app).await?;
@@ -110,7 +112,8 @@ impl Runs {
 
     /// Backs up one config
     ///
-    /// While a run of it is not over, that one is answered instead of a new one.
+    /// While a run of it is not over, that one is answered instead of a new one; so is the run that was
+    /// asked for with the same `Idempotency-Key`, over or not.
     #[oai(
         path = "/backups/configs/:id/run",
         method = "post",
@@ -120,10 +123,16 @@ impl Runs {
         &self,
         visit: Visit,
         id: Path<i64>,
+        /// What the client calls this wish, to say it again without a second run
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<String>>,
+        _nothing: MaybeBody<Nothing>,
     ) -> Result<Accepted<RunRequested>, ApiError> {
+        let (config, trigger) = (ConfigId(*id), visit.trigger());
+        let key = key.0.as_deref();
         let run = visit
             .holdfast
-            .request_run(&visit.caller, ConfigId(*id), visit.trigger())
+            .request_run_as(&visit.caller, config, trigger, key)
             .await?;
         Ok(Accepted(RunRequested { run_id: run.0 }))
     }
@@ -171,6 +180,7 @@ impl Runs {
         &self,
         visit: Visit,
         id: Path<i64>,
+        _nothing: MaybeBody<Nothing>,
     ) -> Result<Accepted<RunRequested>, ApiError> {
         visit.holdfast.cancel_run(&visit.caller, RunId(*id)).await?;
         Ok(Accepted(RunRequested { run_id: *id }))

@@ -74,7 +74,7 @@ pub async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Response, 
         limit: ROWS + 1,
         ..Filter::default()
     };
-    let mut events = visit.holdfast.log().list(&filter).await?;
+    let mut events = visit.holdfast.activity(&visit.caller, filter).await?;
     let more = events.len() as u64 > ROWS;
     events.truncate(usize::try_from(ROWS).unwrap_or(usize::MAX));
     let names = names(&visit, &events).await?;
@@ -85,6 +85,8 @@ pub async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Response, 
     let content = Content {
         kinds: KINDS
             .iter()
+            // Who logged in from where is for admins alone.
+            .filter(|(.., kinds)| !kinds.contains(&StreamKind::User) || visit.is_admin())
             .map(|(kind, label, _)| (path(kind), *label, kind == name))
             .collect(),
         older: events

@@ -164,6 +164,12 @@ impl AddForm {
 
 /// Pages must not fail because the engine is away: what it shows is an offer, no more.
 async fn found(visit: &Visit) -> Found {
+    if !visit.can_act() {
+        return Found {
+            projects: Vec::new(),
+            problem: None,
+        };
+    }
     match visit.holdfast.discover(&visit.caller).await {
         Ok(projects) => Found {
             projects: projects

@@ -55,6 +55,18 @@ fn cases() -> Vec<Case> {
         400,
         "slug",
     );
+    // What would be lost in silence.
+    for path in ["/apps/shop/backups/run", "/backups/configs/1/run"] {
+        case("POST", path, r#"{"all":true}"#.to_owned(), 400, "all");
+    }
+    let for_ever = r#"{"name":"x","expires_in_days":4000000000}"#;
+    case(
+        "POST",
+        "/apikeys",
+        for_ever.to_owned(),
+        400,
+        "expires_in_days",
+    );
     // Apps.
     for slug in [
         json!(1),

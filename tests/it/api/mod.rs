@@ -71,7 +71,6 @@ impl Api {
             stall: 10,
             keep_undo: 3600,
             retry: 1,
-            master_key: None,
             master_key_file: None,
         };
         let config = Config::new(&args, &engine_args).unwrap();

@@ -136,6 +136,34 @@ async fn a_token_is_never_stronger_than_the_one_that_made_it() {
     let same = super::send(request, Some(r#"{"name":"as weak"}"#)).await;
     assert_eq!(same.status, StatusCode::CREATED, "{}", same.text);
     assert_eq!(same.body["role"], "viewer");
+
+    // Nor does it outlive it, nor end a stronger one.
+    let short = r#"{"name":"short","role":"viewer","expires_in_days":2}"#;
+    let short = api.call("POST", "/apikeys", Some(short)).await.body;
+    let ask = |body| {
+        let request = api.request("POST", "/apikeys");
+        super::send(
+            request.bearer_auth(short["token"].as_str().unwrap()),
+            Some(body),
+        )
+    };
+    for body in [r#"{"name":"x"}"#, r#"{"name":"x","expires_in_days":3}"#] {
+        let longer = ask(body).await;
+        assert_eq!(longer.status, StatusCode::BAD_REQUEST, "{}", longer.text);
+        assert!(
+            longer.body["fields"]["expires_at"].is_string(),
+            "{}",
+            longer.text
+        );
+    }
+    let shorter = ask(r#"{"name":"x","expires_in_days":1}"#).await;
+    assert_eq!(shorter.status, StatusCode::CREATED, "{}", shorter.text);
+    let strong = r#"{"name":"strong","role":"admin"}"#;
+    let strong = api.call("POST", "/apikeys", Some(strong)).await.body;
+    let path = format!("/apikeys/{}", strong["id"].as_str().unwrap());
+    let request = api.request("DELETE", &path).bearer_auth(weak);
+    let answer = super::send(request, None).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN, "{}", answer.text);
 }
 
 #[tokio::test(flavor = "multi_thread")]

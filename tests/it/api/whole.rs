@@ -145,11 +145,19 @@ async fn configured(api: &Api) -> i64 {
 
 async fn ran(api: &Api, config: i64) -> Value {
     let path = format!("/backups/configs/{config}/run");
-    let first = api.call_as(Some(Role::Operator), "POST", &path, None).await;
+    let ask = || {
+        let request = api.request("POST", &path);
+        let request = request.header("idempotency-key", "deploy 4711");
+        send(request.bearer_auth(api.token(Role::Operator)), None)
+    };
+    let first = ask().await;
     assert_eq!(first.status, StatusCode::ACCEPTED, "{}", first.text);
     let run = over(api, &format!("/backups/runs/{}", first.body["run_id"])).await;
     assert_eq!(run["status"], "success", "{run}");
     assert_eq!(run["trigger"], "api");
+    let again = ask().await;
+    assert_eq!(again.status, StatusCode::ACCEPTED, "{}", again.text);
+    assert_eq!(again.body["run_id"], run["id"], "said twice, done once");
     assert_eq!(run["contents"]["total"], 20_000);
     assert_eq!(run["checksum"].as_str().unwrap().len(), 64);
     assert!(

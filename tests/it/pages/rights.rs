@@ -85,6 +85,19 @@ async fn a_viewer_looks_and_changes_nothing() {
         assert_eq!(status, expected, "{path}");
     }
 
+    // Who logged in from where is for administrators alone.
+    for path in ["/activity", "/activity?kind=access"] {
+        let page = vera.get(path).await.text().await.unwrap();
+        assert!(
+            page.contains("Restore succeeded") != path.contains("access"),
+            "{path}"
+        );
+        assert!(
+            !page.contains("Logged in") && !page.contains(">Access<"),
+            "{path}"
+        );
+    }
+
     let browser = Browser::start(&site.url).await;
     browser.go("/login").await;
     browser.fill("#name", "vera").await;

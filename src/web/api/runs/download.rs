@@ -22,15 +22,16 @@ pub async fn answer(
     unless: Option<&str>,
 ) -> Result<Stream, ApiError> {
     let run = visit.holdfast.run(&visit.caller, id).await?;
-    let size = run
-        .size_bytes
-        .and_then(|size| u64::try_from(size).ok())
-        .unwrap_or(0);
+    let size = run.artifact().map(|artifact| artifact.stored_bytes);
     let tag = format!("\"{}\"", run.checksum.unwrap_or_default());
     let asked = asked.filter(|_| unless.is_none_or(|unless| unless == tag));
-    let range = asked.map_or(Ok(None), |asked| part(asked, size));
-    let Ok(range) = range else {
-        return Ok(Stream(not_satisfiable(size)));
+    // Without an artifact there is nothing to have a part of: told below.
+    let range = match (asked, size) {
+        (Some(asked), Some(size)) => match part(asked, size) {
+            Ok(range) => range,
+            Err(()) => return Ok(Stream(not_satisfiable(size))),
+        },
+        _ => None,
     };
     let download = visit
         .holdfast
