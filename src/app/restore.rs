@@ -16,7 +16,7 @@ use crate::{
         aggregate::Refusal,
         config::ConfigSpec,
         failure::{Failure, FailureKind},
-        ids::{AppId, RestoreId, RunId},
+        ids::{AppId, ConfigId, RestoreId, RunId},
         restore::{Destination, Kept, Restore, RestoreCommand, RestoreStatus},
     },
     engine::{
@@ -25,7 +25,7 @@ use crate::{
     },
     failpoint,
     log::{Cause, LogError},
-    readmodel::{apps, runs},
+    readmodel::{apps, configs, runs},
     strategy::{Restored, Settled, Site, Strategy, StrategyError},
 };
 
@@ -187,7 +187,8 @@ impl Holdfast {
         if state.steps.is_empty() {
             return Ok((Settled::AsBefore, self.run_of(state.run).await?));
         }
-        let place = self.restore_place(state, &CancellationToken::new()).await?;
+        let place = self.restore_place(state, &CancellationToken::new()).await;
+        let place = place.map_err(later)?;
         let container = &place.site.container;
         sites::must_run(container).map_err(or_later)?;
         let _turn = self.0.services.lock(&container.id).await;
@@ -233,7 +234,11 @@ impl Holdfast {
                 keep_until: self.keep_until(),
             },
             Err(UndoError::Unsettled(why)) => RestoreCommand::Interrupt { attempt, why },
-            Err(UndoError::Failed(failure)) => RestoreCommand::FailUndo { attempt, failure },
+            Err(UndoError::Failed(failure)) => RestoreCommand::FailUndo {
+                attempt,
+                failure,
+                keep_until: self.keep_until(),
+            },
         };
         self.tell_restore(id, command).await
     }
@@ -319,7 +324,12 @@ impl Holdfast {
         cancel: &CancellationToken,
     ) -> Result<PlaceOfRestore, Failure> {
         let run = self.run_of(state.run).await?;
-        let spec = pinned_spec(&run)?;
+        let mut spec = pinned_spec(&run)?;
+        // The pin says what was backed up and how; who may log in today, the present config knows.
+        let config = configs::get(self.db(), ConfigId(run.backup_config_id)).await;
+        if let Some(present) = config.map_err(internal)?.filter(|c| c.removed_at.is_none()) {
+            spec.credentials.extend(present.spec().credentials);
+        }
         let app = apps::get(self.db(), AppId(state.app.0))
             .await
             .map_err(internal)?
@@ -426,13 +436,17 @@ fn named(state: &Restore, text: String) -> String {
 
 /// What a restore left waits for its service: after a reboot that may start later than we do.
 fn or_later(error: impl Into<StrategyError>) -> Failure {
-    let error = error.into();
-    let waits = matches!(&error, StrategyError::Docker(DockerError::NotRunning(_)));
-    let mut failure = Failure::from(error);
-    if waits {
-        failure.kind = FailureKind::Temporary;
+    match error.into() {
+        StrategyError::Docker(error) => later(error.into()),
+        error => error.into(),
     }
-    failure
+}
+
+fn later(failure: Failure) -> Failure {
+    Failure {
+        kind: FailureKind::Temporary,
+        ..failure
+    }
 }
 
 /// A person must act, and has to know what it is about.

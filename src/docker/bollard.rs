@@ -376,6 +376,8 @@ impl At {
             // Docker's words, then podman's.
             DockerError::Refused { message, .. }
                 if message.contains("is not running")
+                    || message.contains("is restarting")
+                    || message.contains("is paused")
                     || message.contains("container state improper") =>
             {
                 DockerError::NotRunning(self.container.clone())

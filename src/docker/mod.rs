@@ -186,12 +186,12 @@ impl DockerError {
             Self::NoSuchContainer(_) => {
                 "Check the service of this config: the app may have been removed or renamed."
             }
-            Self::NotRunning(_) => "Start the container, then run the backup again.",
+            Self::NotRunning(_) => "Start the container, then try again.",
             Self::Cut { .. } => "The engine or the container stopped in the middle; see its logs.",
             Self::Stalled { .. } => {
                 "A lock or a stopped disk may hold it up; look at the container, or raise the stall limit."
             }
-            Self::NoExitCode { .. } => "The engine lost the program; it is tried again.",
+            Self::NoExitCode { .. } => "The engine lost the program; its own log says more.",
             Self::NoSuchProgram { .. } => "Use an image that holds the database's own tools.",
             Self::Refused { .. } => "The engine's own log says more.",
             Self::Cancelled => "",

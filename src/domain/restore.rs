@@ -104,9 +104,11 @@ pub enum RestoreCommand {
         kept: Option<Kept>,
         keep_until: DateTime<Utc>,
     },
+    /// What was set aside stays for another while: somebody has just asked for it.
     FailUndo {
         attempt: u32,
         failure: Failure,
+        keep_until: DateTime<Utc>,
     },
     /// What was kept has been removed. Names it: an undo may have put something else aside meanwhile.
     Forget {
@@ -160,7 +162,12 @@ pub enum RestoreEvent {
         keep_until: DateTime<Utc>,
     },
     #[serde(rename = "restore.undo_failed")]
-    UndoFailed { attempt: u32, failure: Failure },
+    UndoFailed {
+        attempt: u32,
+        failure: Failure,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keep_until: Option<DateTime<Utc>>,
+    },
     #[serde(rename = "restore.kept_removed")]
     KeptRemoved {},
 }
@@ -321,9 +328,17 @@ impl Aggregate for Restore {
                     keep_until,
                 }])
             }
-            C::FailUndo { attempt, failure } => {
+            C::FailUndo {
+                attempt,
+                failure,
+                keep_until,
+            } => {
                 self.must_undo(attempt)?;
-                Ok(vec![E::UndoFailed { attempt, failure }])
+                Ok(vec![E::UndoFailed {
+                    attempt,
+                    failure,
+                    keep_until: Some(keep_until),
+                }])
             }
             C::Forget { kept } => Ok(if self.kept == Some(kept) && self.status.is_over() {
                 vec![E::KeptRemoved {}]
@@ -394,9 +409,10 @@ impl Aggregate for Restore {
                 self.undo_running = false;
                 self.keep(kept.as_ref(), *keep_until);
             }
-            E::UndoFailed { .. } => {
+            E::UndoFailed { keep_until, .. } => {
                 self.status = S::Success;
                 self.undo_running = false;
+                self.keep_until = keep_until.or(self.keep_until);
             }
             E::KeptRemoved {} => {
                 self.kept = None;

@@ -1,7 +1,10 @@
 //! One restore: prove the whole artifact first, then let the strategy bring it in on the side and
 //! swap. Nothing of the destination is touched before the last byte has been judged.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
+
+use futures_util::{StreamExt, stream};
+use sha2::{Digest, Sha256};
 
 use super::{codec, progress::Job, verify};
 use crate::{
@@ -9,7 +12,7 @@ use crate::{
         failure::Failure,
         manifest::{Artifact, Fingerprint, Manifest},
     },
-    strategy::{Journal, RestorePlan, Restored, Site, Strategy, StrategyError},
+    strategy::{Journal, RawStream, RestorePlan, Restored, Site, Strategy, StrategyError},
     target::{Key, Target},
 };
 
@@ -75,10 +78,36 @@ pub async fn run(
         .await
         .map_err(RestoreError::Artifact)?;
     let raw = codec::decode(artifact.compression, stored, Some(artifact.raw_bytes));
+    let raw = as_validated(raw, artifact.raw_sha256.clone());
     Ok(order
         .strategy
         .restore(&order.site, &plan, raw, journal)
         .await?)
+}
+
+/// Ends well only when all that passed is what was validated: the artifact is read a second time,
+/// and a disk may give something else then.
+fn as_validated(raw: RawStream, sha256: String) -> RawStream {
+    let start = Some((raw, Sha256::new()));
+    let hashed = stream::try_unfold(start, move |state| {
+        let sha256 = sha256.clone();
+        async move {
+            let Some((mut raw, mut hash)) = state else {
+                return Ok(None);
+            };
+            if let Some(chunk) = raw.next().await {
+                let chunk = chunk?;
+                hash.update(&chunk);
+                return Ok(Some((chunk, Some((raw, hash)))));
+            }
+            if hex::encode(hash.finalize()) == sha256 {
+                return Ok(None);
+            }
+            let differs = "what was read now is not what was validated before";
+            Err(io::Error::new(io::ErrorKind::InvalidData, differs))
+        }
+    });
+    hashed.boxed()
 }
 
 async fn open(
@@ -86,4 +115,26 @@ async fn open(
     artifact: &Artifact,
 ) -> Result<crate::target::ByteStream, Failure> {
     Ok(target.get(&Key::parse(&artifact.key)?, None).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_second_reading_that_differs_never_ends_well() {
+        let read = |text: &'static str| {
+            let chunks = text.as_bytes().chunks(3).map(|c| Ok(Bytes::from_static(c)));
+            let validated = hex::encode(Sha256::digest("COPY t; 1; 2; end"));
+            as_validated(stream::iter(chunks).boxed(), validated)
+        };
+        let all = read("COPY t; 1; 2; end").collect::<Vec<_>>().await;
+        assert!(all.iter().all(Result::is_ok) && all.len() == 6);
+        for other in ["COPY t; 1; 3; end", "COPY t; 1; 2;", ""] {
+            let last = read(other).collect::<Vec<_>>().await.pop();
+            assert!(last.unwrap().is_err(), "{other}");
+        }
+    }
 }

@@ -167,9 +167,16 @@ impl Model {
                 self.finish("undone", at);
                 self.keep(kept.as_ref(), keep_until.timestamp_millis());
             }
-            RestoreEvent::UndoFailed { failure, .. } => {
+            RestoreEvent::UndoFailed {
+                failure,
+                keep_until,
+                ..
+            } => {
                 self.finish("success", at);
                 self.set_failure(failure);
+                if let Some(until) = keep_until {
+                    self.keep_until = Some(until.timestamp_millis());
+                }
             }
             RestoreEvent::KeptRemoved {} => {
                 self.kept = None;

@@ -88,14 +88,14 @@ fn after_restore(restore: RestoreId, change: &RestoreEvent) -> Vec<Order> {
             attempt,
             kept: Some(_),
             keep_until,
+        }
+        | RestoreEvent::UndoFailed {
+            attempt,
+            keep_until: Some(keep_until),
+            ..
         } => {
             let attempt = *attempt;
             vec![Order::at(Job::Forget { restore, attempt }, *keep_until)]
-        }
-        // Its time may have passed while the undo was at work.
-        RestoreEvent::UndoFailed { attempt, .. } => {
-            let attempt = *attempt;
-            vec![Order::now(Job::Forget { restore, attempt })]
         }
         _ => vec![],
     }

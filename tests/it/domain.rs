@@ -296,6 +296,26 @@ fn only_what_is_kept_now_can_be_forgotten() {
     assert!(restore.kept.is_some(), "an undo needs it");
 }
 
+#[test]
+fn an_undo_that_failed_leaves_time_for_another() {
+    let mut restore = restore_after([
+        restore_request(),
+        restore_start(1),
+        restored(1),
+        RestoreCommand::Undo,
+        RestoreCommand::StartUndo { attempt: 2 },
+    ]);
+    let later = samples::time() + chrono::TimeDelta::days(1);
+    let fail = RestoreCommand::FailUndo {
+        attempt: 2,
+        failure: samples::failure(),
+        keep_until: later,
+    };
+    tell(&mut restore, fail).unwrap();
+    assert_eq!(restore.status, RestoreStatus::Success);
+    assert_eq!(restore.keep_until, Some(later));
+}
+
 /// Cut off before it changed anything it is simply done again; after that it is settled first.
 #[test]
 fn an_undo_cut_off_after_a_step_is_half_done() {

@@ -266,6 +266,7 @@ fn restore_events(app: AppId) -> [RestoreEvent; 15] {
             keep_until: time(),
         },
         RestoreEvent::UndoFailed {
+            keep_until: None,
             attempt: 2,
             failure: failure(),
         },

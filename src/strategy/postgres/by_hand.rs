@@ -39,7 +39,14 @@ pub fn commands(manifest: &Manifest, file: &str) -> Vec<String> {
         SELECT format('ALTER DATABASE %I RENAME TO %I', {new}, {name}) \\gexec\n\
         COMMIT;\n"
     );
-    vec![
+    let test = match manifest.artifact.compression {
+        Compression::Gzip => Some("gunzip -t"),
+        Compression::Zstd => Some("zstd -tq"),
+        Compression::None => None,
+    };
+    // A pipe hides that its first half failed.
+    let test = test.map(|test| format!("{test} {}", shell_file(file)));
+    let rest = [
         run(CREATE, &restored),
         format!("{read} {} | {}", shell_file(file), run(LOAD, &restored)),
         format!(
@@ -47,7 +54,8 @@ pub fn commands(manifest: &Manifest, file: &str) -> Vec<String> {
             shell(&rename),
             run(RENAME, maintenance)
         ),
-    ]
+    ];
+    test.into_iter().chain(rest).collect()
 }
 
 /// A name that begins like this one and is not too long.

@@ -94,9 +94,10 @@ impl Exchange {
             None => String::new(),
         };
         let size = size_query(&self.aside);
+        let proof = self.proof();
         let swap = format!(
             "BEGIN;\n{aside}ALTER DATABASE {incoming} RENAME TO {database};\n\
-            ALTER DATABASE {database} ALLOW_CONNECTIONS true;\nCOMMIT;\n{size}"
+            ALTER DATABASE {database} ALLOW_CONNECTIONS true;\n{proof}COMMIT;\n{size}"
         );
         let what = "exchanging the databases";
         let mut attempt = 1;
@@ -114,9 +115,36 @@ impl Exchange {
         }
     }
 
+    /// Fails unless those that have the names now are those that were meant: hours may lie between
+    /// the look at the server and the exchange.
+    fn proof(&self) -> String {
+        let meant = [
+            Some(&self.database).zip(self.incoming_id),
+            Some(&self.aside).zip(self.before),
+        ];
+        let pairs: Vec<String> = meant
+            .iter()
+            .flatten()
+            .map(|(name, id)| format!("({},{id}::oid)", literal(name)))
+            .collect();
+        format!(
+            "SELECT 1 / (count(*) = {})::int AS meant FROM pg_database WHERE (datname, oid) IN ({}) \\gset\n",
+            pairs.len(),
+            pairs.join(", ")
+        )
+    }
+
     fn closing(&self) -> String {
         let before = self.before.map(|_| closing(&self.database));
         before.unwrap_or_default() + &closing(&self.incoming)
+    }
+
+    /// Settles what has just failed or was cancelled, its programs first: one that still runs could
+    /// do what it was begun for after the look.
+    pub async fn settle_quietly(&self, server: &Server) -> Result<Settled, StrategyError> {
+        let server = server.uncancelled();
+        server.quiet().await?;
+        self.settle(&server).await
     }
 
     /// Brings the server to one of the two states, from wherever it was left.
@@ -125,20 +153,25 @@ impl Exchange {
         let place = |id: Option<u32>| Some(survey.with_oid(id?)?.name.as_str());
         let before = place(self.before);
         if self.incoming_id.is_some() && place(self.incoming_id) == Some(&self.database) {
-            self.open(server, &survey).await?;
+            open(server, &survey, &self.database).await?;
             return Ok(Settled::Restored(match before {
                 Some(name) if name == self.aside => self.kept_now(server, &survey).await,
                 _ => None,
             }));
         }
         if self.before.is_some() && before != Some(&self.database) {
+            // Whatever they made of it, it is not left closed by us.
+            for name in before.into_iter().chain([self.database.as_str()]) {
+                open(server, &survey, name).await?;
+            }
             return Err(self.lost(before));
+        }
+        // The app first: dropping what was loaded may take a while, or fail.
+        if self.before.is_some() {
+            open(server, &survey, &self.database).await?;
         }
         if self.disposable {
             discard(server, &survey, &self.incoming, self.incoming_id).await?;
-        }
-        if self.before.is_some() {
-            self.open(server, &survey).await?;
         }
         Ok(Settled::AsBefore)
     }
@@ -169,23 +202,6 @@ impl Exchange {
         })
     }
 
-    async fn open(&self, server: &Server, survey: &Survey) -> Result<(), StrategyError> {
-        if survey
-            .named(&self.database)
-            .is_some_and(|database| database.open)
-        {
-            return Ok(());
-        }
-        let open = format!(
-            "ALTER DATABASE {} ALLOW_CONNECTIONS true;",
-            ident(&self.database)
-        );
-        server
-            .run(&survey.from, open, "opening the database", SHORT)
-            .await?;
-        Ok(())
-    }
-
     /// Somebody else renamed or dropped a database in the middle of it all.
     fn lost(&self, place: Option<&str>) -> StrategyError {
         let message = match place {
@@ -205,6 +221,17 @@ impl Exchange {
         );
         StrategyError::NeedsAttention { message, hint }
     }
+}
+
+/// Lets everybody in again. One that is open, or not there, is left alone.
+async fn open(server: &Server, survey: &Survey, name: &str) -> Result<(), StrategyError> {
+    if survey.named(name).is_none_or(|database| database.open) {
+        return Ok(());
+    }
+    let open = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true;", ident(name));
+    let what = "opening the database";
+    server.run(&survey.from, open, what, SHORT).await?;
+    Ok(())
 }
 
 impl Aside {

@@ -103,6 +103,14 @@ fn prepare(
             "Commit or roll them back first; the server lists them in pg_prepared_xacts.",
         ));
     }
+    if survey.slots > 0 {
+        return Err(StrategyError::refused(
+            format!(
+                "the database {database} has logical replication slots, which a restored one would not have"
+            ),
+            "Drop them first (pg_drop_replication_slot), and set the replication up again afterwards.",
+        ));
+    }
     // Unique even where two installations, or one that lost its database, restore to one server.
     let (id, tag) = (plan.id, tag()?);
     Ok(Exchange {
@@ -253,7 +261,7 @@ impl Work<'_> {
 
     /// Removes what was begun. A restore whose last answer was lost may have happened after all.
     async fn give_up(self, error: StrategyError) -> Result<Restored, StrategyError> {
-        match self.exchange.settle(&self.server.uncancelled()).await {
+        match self.exchange.settle_quietly(self.server).await {
             Ok(Settled::Restored(kept)) => Ok(Restored {
                 fingerprint: self.plan.fingerprint.clone(),
                 kept,

@@ -169,6 +169,15 @@ impl Server {
         }
     }
 
+    /// Ends all that was begun in the container and is not awaited any more, so that nothing changes
+    /// under the eyes of whoever looks next.
+    pub async fn quiet(&self) -> Result<(), StrategyError> {
+        let Site {
+            engine, container, ..
+        } = &self.site;
+        Ok(engine.sweep(&container.id, None).await?)
+    }
+
     /// Ends sessions by the name they gave themselves; for tools whose stream was given up, which
     /// may wait for a lock and never notice.
     pub async fn end_sessions(&self, name: &str) {

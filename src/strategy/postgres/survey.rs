@@ -6,7 +6,7 @@ use serde::Deserialize;
 use tokio::time;
 
 use super::{
-    names::literal,
+    names::{self, literal},
     profile::{self, Profile},
     server::Server,
 };
@@ -31,6 +31,8 @@ pub struct Survey {
     pub locks: u64,
     /// Prepared transactions of the database that all is about: they keep it from being renamed.
     pub prepared: u64,
+    /// Its logical replication slots: they belong to the database and not to its name.
+    pub slots: u64,
     /// Where its files lie; `None` when the user may not know.
     pub directory: Option<String>,
     pub databases: Vec<Database>,
@@ -80,7 +82,9 @@ impl Survey {
         let survey = Self::from(server, about, about).await;
         let survey = survey.map_err(|error| last.unwrap_or(error))?;
         let ours = |d: &Database| d.name == about || d.name.starts_with("hf_");
-        let other = |d: &&Database| d.open && !d.invalid && !ours(d);
+        // Some names are a whole connection string to the tools.
+        let plain = |d: &Database| names::check(&d.name).is_ok();
+        let other = |d: &&Database| d.open && !d.invalid && !ours(d) && plain(d);
         match survey.databases.iter().find(other) {
             Some(other) => Ok(Self {
                 from: other.name.clone(),
@@ -128,6 +132,7 @@ fn query(about: &str) -> String {
   'locks', current_setting('max_locks_per_transaction')::int
     * (current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int),
   'prepared', (SELECT count(*) FROM pg_prepared_xacts WHERE database = {name}),
+  'slots', (SELECT count(*) FROM pg_replication_slots WHERE database = {name}),
   'directory', (SELECT setting FROM pg_settings WHERE name = 'data_directory'),
   'databases', (SELECT jsonb_agg(jsonb_build_object('oid', oid::bigint, 'name', datname,
     'open', datallowconn, 'invalid', datconnlimit = -2) ORDER BY datname) FROM pg_database),

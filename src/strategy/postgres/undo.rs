@@ -39,7 +39,7 @@ pub async fn undo(site: &Site, kept: &Kept, journal: &dyn Journal) -> Result<Kep
     }
     let settled = match exchange_now(&server, &exchange, &survey, journal).await {
         Ok(kept) => Ok(Settled::Restored(kept)),
-        Err(error) => match exchange.settle(&server.uncancelled()).await {
+        Err(error) => match exchange.settle_quietly(&server).await {
             Err(attention @ StrategyError::NeedsAttention { .. }) => Err(attention),
             Err(_) => Err(StrategyError::Unsettled(error.into())),
             Ok(Settled::AsBefore) => Err(error),

@@ -286,7 +286,12 @@ async fn what_keeps_a_database_from_being_renamed_is_found_first() {
     let place = Place::start_with(
         super::place::POSTGRES_15,
         &[],
-        &["-c", "max_prepared_transactions=5"],
+        &[
+            "-c",
+            "max_prepared_transactions=5",
+            "-c",
+            "wal_level=logical",
+        ],
     )
     .await;
     place.make_small("shop");
@@ -304,6 +309,14 @@ async fn what_keeps_a_database_from_being_renamed_is_found_first() {
     );
     assert!(notes.steps().is_empty());
     place.sql("shop", "COMMIT PREPARED 'pending'");
+
+    // A slot belongs to the database that would be set aside, and keeps its log for ever.
+    let slot = "SELECT pg_create_logical_replication_slot('feed', 'test_decoding') \\g /dev/null";
+    place.sql("shop", slot);
+    let error = backup.restore(&site, &notes).await.unwrap_err();
+    assert!(error.to_string().contains("replication slots"), "{error}");
+    assert!(notes.steps().is_empty());
+    place.sql("shop", "SELECT pg_drop_replication_slot('feed')");
     backup.restore(&site, &Notes::default()).await.unwrap();
 }
 

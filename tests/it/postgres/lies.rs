@@ -143,11 +143,11 @@ async fn a_dump_that_is_interrupted() {
         let mut sink = Acting {
             heap: Heap::default(),
             act: Some(Box::new(act)),
-            acting: None,
+            under_way: None,
         };
         let started = std::time::Instant::now();
         let error = postgres().backup(&site, &mut sink).await.expect_err(what);
-        if let Some(acting) = sink.acting.take() {
+        if let Some(acting) = sink.under_way.take() {
             acting.await.unwrap();
         }
         assert!(
@@ -176,7 +176,7 @@ async fn a_dump_that_is_interrupted() {
 struct Acting {
     heap: Heap,
     act: Option<Box<dyn Fn() + Send + Sync>>,
-    acting: Option<tokio::task::JoinHandle<()>>,
+    under_way: Option<tokio::task::JoinHandle<()>>,
 }
 
 #[async_trait::async_trait]
@@ -186,13 +186,13 @@ impl holdfast::strategy::Sink for Acting {
         if self.heap.bytes.len() > 100_000
             && let Some(act) = self.act.take()
         {
-            self.acting = Some(tokio::task::spawn_blocking(act));
+            self.under_way = Some(tokio::task::spawn_blocking(act));
         }
-        if let Some(acting) = &mut self.acting {
+        if let Some(acting) = &mut self.under_way {
             let pause = tokio::time::timeout(Duration::from_millis(10), acting);
             if let Ok(done) = pause.await {
                 done.unwrap();
-                self.acting = None;
+                self.under_way = None;
             }
         }
         Ok(())
