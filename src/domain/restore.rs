@@ -5,7 +5,8 @@
 //!             │ ├─► failed            (the source is as it was)
 //!             │ ├─► needs_attention   (a safety copy is named)
 //!             │ └─► cancelled
-//!             └─► settling ─► failed | success   (after a crash: look what was left)
+//!             └─► settling ─► failed | success   (after a crash, or when the service was out of
+//!                                                 reach: look what was left, as soon as one can)
 //! ```
 //!
 //! It never retries by itself: after a crash it is settled to "as before" or "restored". Each step

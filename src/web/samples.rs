@@ -6,10 +6,13 @@ use super::assets;
 use crate::{
     domain::{
         config::ConfigSpec,
+        event::{Actor, Scope, StreamKind},
         manifest::{Artifact, Compression, Fingerprint, Source},
+        restore::RestoreEvent,
         run::{Pin, Stage},
     },
-    readmodel::{apps, configs, overview::Beat, runs},
+    log::{Recorded, StreamId},
+    readmodel::{apps, configs, overview::Beat, restores, runs},
 };
 
 pub fn time(text: &str) -> DateTime<Utc> {
@@ -159,6 +162,54 @@ pub fn failed(id: i64) -> runs::Model {
         hint: Some("Correct the password of this config.".to_owned()),
         error_detail: Some("FATAL: password authentication failed".to_owned()),
         ..running(id, &[(Stage::Prepare, 0)])
+    }
+}
+
+/// At work on run 1.
+pub fn restore(id: i64) -> restores::Model {
+    restores::Model {
+        id,
+        run_id: 1,
+        app_id: 1,
+        service: "db".to_owned(),
+        status: "running".to_owned(),
+        settling: false,
+        attempt: 1,
+        container: Some("shop-db-1".to_owned()),
+        steps: "[]".to_owned(),
+        kept: None,
+        keep_until: None,
+        fingerprint: None,
+        warnings: "[]".to_owned(),
+        requested_at: millis("2026-11-23T09:50:00Z"),
+        started_at: Some(millis("2026-11-23T09:50:00Z")),
+        finished_at: None,
+        error_msg: None,
+        hint: None,
+        error_detail: None,
+        cancel_requested: false,
+    }
+}
+
+/// As the log would hold it.
+pub fn of_restore(id: i64, event: RestoreEvent) -> Recorded {
+    Recorded {
+        position: 1,
+        stream: StreamId {
+            kind: StreamKind::Restore,
+            id,
+        },
+        version: 1,
+        name: String::new(),
+        schema: 1,
+        event: event.into(),
+        data: String::new(),
+        actor: Actor::system(),
+        correlation: String::new(),
+        causation: None,
+        scope: Scope::default(),
+        at: time("2026-11-23T09:51:00Z"),
+        hash: String::new(),
     }
 }
 

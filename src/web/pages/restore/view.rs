@@ -29,6 +29,8 @@ pub struct RestoreView {
     pub cancel: Cancel,
     pub can_undo: bool,
     pub undone: bool,
+    /// Why it was broken off, while what it left waits to be put in order.
+    pub unsettled: Option<String>,
     pub failure: Option<(String, Option<String>, Option<String>)>,
     pub warnings: Vec<String>,
     pub steps: Vec<StepRow>,
@@ -90,6 +92,7 @@ impl RestoreView {
             ),
             can_undo: restore.can_undo(),
             undone: restore.status == "undone",
+            unsettled: unsettled(restore, events),
             failure: restore
                 .error_msg
                 .clone()
@@ -111,6 +114,14 @@ impl RestoreView {
             took: duration(restore),
         }
     }
+}
+
+fn unsettled(restore: &restores::Model, events: &[Recorded]) -> Option<String> {
+    let last = events.iter().rev().find_map(|event| match &event.event {
+        Event::Restore(RestoreEvent::Interrupted { why, .. }) => Some(why.clone()),
+        _ => None,
+    });
+    last.filter(|_| restore.is_unsettled())
 }
 
 fn duration(restore: &restores::Model) -> Option<String> {
@@ -180,4 +191,27 @@ fn proof(restore: &restores::Model, run: &runs::Model) -> Option<Proof> {
         same,
         differences,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::web::samples;
+
+    #[test]
+    fn what_waits_to_be_put_in_order_says_why() {
+        let why = "the restore failed (the container stopped)";
+        let interrupted = RestoreEvent::Interrupted {
+            attempt: 1,
+            why: why.to_owned(),
+        };
+        let events = [samples::of_restore(1, interrupted)];
+        let settling = restores::Model {
+            settling: true,
+            ..samples::restore(1)
+        };
+        assert_eq!(unsettled(&settling, &events).as_deref(), Some(why));
+        assert_eq!(unsettled(&settling, &[]), None);
+        assert_eq!(unsettled(&samples::restore(1), &events), None);
+    }
 }
