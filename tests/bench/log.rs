@@ -19,21 +19,31 @@ use holdfast::{
 };
 use sqlx::Connection;
 
-use super::runtime;
+use super::{Reach::AtLeast, runtime, verdicts};
 
 const SPAN: Duration = Duration::from_secs(4);
 const ROUNDS: usize = 5;
 
 pub fn run() {
     runtime().block_on(async {
-        appends().await;
-        for events in [10_000, 100_000] {
-            rebuild(events).await;
-        }
+        let (one, many) = appends().await;
+        let few = rebuild(10_000).await;
+        let more = rebuild(100_000).await;
+        verdicts(&[
+            ("one client, of the bare loop", one, AtLeast(0.5)),
+            ("32 clients, of the bare loop", many, AtLeast(1.0)),
+            ("rebuild, events a second", more, AtLeast(100_000.0)),
+            (
+                "the same for a tenth of them, of it",
+                few / more,
+                AtLeast(0.8),
+            ),
+        ]);
     });
 }
 
-async fn appends() {
+/// One client and many, of the bare loop.
+async fn appends() -> (f64, f64) {
     let mut rows = Vec::new();
     for _ in 0..ROUNDS {
         let bare = bare_loop().await;
@@ -61,6 +71,8 @@ async fn appends() {
         middle(|r| r.2),
         middle(|r| r.2 / r.0)
     );
+    println!();
+    (middle(|r| r.1 / r.0), middle(|r| r.2 / r.0))
 }
 
 async fn open() -> (tempfile::TempDir, Log) {
@@ -131,7 +143,8 @@ async fn ours(clients: usize) -> f64 {
     count as f64 / start.elapsed().as_secs_f64()
 }
 
-async fn rebuild(events: usize) {
+/// Events a second.
+async fn rebuild(events: usize) -> f64 {
     let (_folder, log) = open().await;
     let mut left = events;
     while left > 0 {
@@ -143,7 +156,8 @@ async fn rebuild(events: usize) {
     assert_eq!(report.differed, Vec::<&str>::new());
     let a_second = report.events as f64 * 1000.0 / report.milliseconds as f64;
     println!(
-        "rebuild of {events} events: {} ms, {a_second:.0} events/s",
+        "- rebuild of {events} events: {} ms, {a_second:.0} events/s",
         report.milliseconds
     );
+    a_second
 }

@@ -72,6 +72,27 @@ impl Taken {
     }
 }
 
+/// What a figure should come to.
+#[derive(Clone, Copy)]
+enum Reach {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+/// Prints each figure beside what it should come to, misses included.
+fn verdicts(figures: &[(&str, f64, Reach)]) {
+    println!("\n| figure | measured | reach | |\n|---|---|---|---|");
+    for (what, found, reach) in figures {
+        let (sign, limit, good) = match *reach {
+            Reach::AtMost(limit) => ('≤', limit, *found <= limit),
+            Reach::AtLeast(limit) => ('≥', limit, *found >= limit),
+        };
+        let digits = if limit < 100.0 { 2 } else { 0 };
+        let said = if good { "reached" } else { "**missed**" };
+        println!("| {what} | {found:.digits$} | {sign} {limit} | {said} |");
+    }
+}
+
 /// The median of each work over `rounds` rounds, taken in turns.
 fn medians<const N: usize>(rounds: usize, mut works: [Box<dyn FnMut() + '_>; N]) -> [Taken; N] {
     let mut taken: [Vec<(Duration, Duration)>; N] = std::array::from_fn(|_| Vec::new());

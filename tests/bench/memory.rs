@@ -32,6 +32,7 @@ impl Validator for Nothing {
 }
 
 pub fn run() {
+    println!("```text");
     for compression in Compression::ALL {
         for gib in GIB {
             let this = std::env::current_exe().unwrap();
@@ -40,6 +41,7 @@ pub fn run() {
             print!("{}", String::from_utf8_lossy(&output.stdout));
         }
     }
+    println!("```");
 }
 
 pub fn child(args: &[String]) {

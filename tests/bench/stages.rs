@@ -43,7 +43,7 @@ pub fn run() {
     let file = place.path().join("dump.sql");
     fs::write(&file, &raw).unwrap();
     println!(
-        "{} MB of made-up rows; MB of raw bytes a second, by the clock and by CPU time\n",
+        "```text\n{} MB of made-up rows; MB of raw bytes a second, by the clock and by CPU time\n",
         raw.len() / 1_000_000
     );
 
@@ -51,6 +51,7 @@ pub fn run() {
     pipes(&raw);
     targets(&raw, place.path());
     reading(&raw, place.path());
+    println!("```");
 }
 
 fn compressors(raw: &Bytes, file: &Path) {
