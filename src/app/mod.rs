@@ -17,6 +17,7 @@ mod settle;
 mod sites;
 mod system;
 mod tokens;
+mod undo;
 mod vault;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};

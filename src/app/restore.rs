@@ -1,5 +1,5 @@
-//! A restore's work, from the queue's hint to its end; settling what a dead worker left; undo, and
-//! removing what undo was kept for. Every one of these may be called again at any time.
+//! A restore's work, from the queue's hint to its end, and settling what a dead worker left. Each of
+//! these may be called again at any time.
 
 use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use crate::{
         config::ConfigSpec,
         failure::{Failure, FailureKind},
         ids::{AppId, ConfigId, RestoreId, RunId},
-        restore::{Destination, Kept, Restore, RestoreCommand, RestoreStatus},
+        restore::{Destination, Restore, RestoreCommand, RestoreStatus},
     },
     engine::{
         progress::Job,
@@ -183,7 +183,10 @@ impl Holdfast {
         self.tell_restore(id, command).await
     }
 
-    async fn settle_now(&self, state: &Restore) -> Result<(Settled, runs::Model), Failure> {
+    pub(super) async fn settle_now(
+        &self,
+        state: &Restore,
+    ) -> Result<(Settled, runs::Model), Failure> {
         if state.steps.is_empty() {
             return Ok((Settled::AsBefore, self.run_of(state.run).await?));
         }
@@ -198,99 +201,8 @@ impl Holdfast {
         Ok((settled.map_err(or_later)?, place.run))
     }
 
-    /// Puts back what the restore set aside. One that was cut off half done is settled first.
-    pub async fn undo(&self, id: RestoreId, attempt: u32) -> Result<()> {
-        let (state, _) = self.log().load::<Restore>(id.0).await?;
-        if state.status != RestoreStatus::Undoing || state.attempt != attempt {
-            return Ok(());
-        }
-        let Some(kept) = state.kept.clone() else {
-            return Ok(());
-        };
-        let _working = self.work_on(id)?;
-        let settled = if state.undo_is_half_done() {
-            self.settle_now(&state).await.map(|_| ())
-        } else {
-            Ok(())
-        };
-        if let Err(failure) = &settled
-            && failure.is_temporary()
-        {
-            return Err(AppError::Failed(failure.clone()));
-        }
-        match self.claim(id, RestoreCommand::StartUndo { attempt }).await {
-            Ok(()) => {}
-            Err(RestoreError::Superseded) => return Ok(()),
-            Err(_) => return Err(AppError::Stopping),
-        }
-        let undone = match settled {
-            Ok(()) => self.undo_now(&state, attempt, &kept).await,
-            Err(failure) => Err(UndoError::Failed(out_of_order(failure))),
-        };
-        let command = match undone {
-            Ok(kept) => RestoreCommand::FinishUndo {
-                attempt,
-                kept: Some(kept),
-                keep_until: self.keep_until(),
-            },
-            Err(UndoError::Unsettled(why)) => RestoreCommand::Interrupt { attempt, why },
-            Err(UndoError::Failed(failure)) => RestoreCommand::FailUndo {
-                attempt,
-                failure,
-                keep_until: self.keep_until(),
-            },
-        };
-        self.tell_restore(id, command).await
-    }
-
-    async fn undo_now(
-        &self,
-        state: &Restore,
-        attempt: u32,
-        kept: &Kept,
-    ) -> Result<Kept, UndoError> {
-        let place = self.restore_place(state, &CancellationToken::new()).await?;
-        sites::must_run(&place.site.container).map_err(Failure::from)?;
-        let _turn = self.0.services.lock(&place.site.container.id).await;
-        let job = self.0.hub.begin(job_name(state.id));
-        let journal = self.journal(attempt, &job, state.id, &place);
-        match place.strategy.undo(&place.site, kept, &journal).await {
-            Ok(kept) => Ok(kept),
-            Err(StrategyError::Unsettled(error)) => Err(UndoError::Unsettled(format!(
-                "the undo failed ({})",
-                named(state, error.to_string())
-            ))),
-            Err(error) => Err(UndoError::Failed(error.into())),
-        }
-    }
-
-    /// Removes what was kept for undo, when its time is over.
-    pub async fn forget_kept(&self, id: RestoreId) -> Result<()> {
-        let (state, _) = self.log().load::<Restore>(id.0).await?;
-        if self.due_to_forget(&state).is_none() {
-            return Ok(());
-        }
-        let place = self
-            .restore_place(&state, &CancellationToken::new())
-            .await?;
-        let _turn = self.0.services.lock(&place.site.container.id).await;
-        // An undo may have been at work until now, and have put something else aside.
-        let (state, _) = self.log().load::<Restore>(id.0).await?;
-        let Some(kept) = self.due_to_forget(&state) else {
-            return Ok(());
-        };
-        let forgotten = place.strategy.forget(&place.site, &kept).await;
-        forgotten.map_err(Failure::from)?;
-        self.tell_restore(id, RestoreCommand::Forget { kept }).await
-    }
-
-    fn due_to_forget(&self, state: &Restore) -> Option<Kept> {
-        let due = state.keep_until? <= self.log().now();
-        state.kept.clone().filter(|_| due && state.status.is_over())
-    }
-
     /// Marks the restore as at work in this process. While it is already, the job comes back.
-    fn work_on(&self, id: RestoreId) -> Result<sites::RunningJob> {
+    pub(super) fn work_on(&self, id: RestoreId) -> Result<sites::RunningJob> {
         let job = self.0.jobs.begin(&job_name(id), &self.0.interrupt);
         job.ok_or_else(|| AppError::Conflict(format!("restore {id} is at work already")))
     }
@@ -318,7 +230,7 @@ impl Holdfast {
         })
     }
 
-    async fn restore_place(
+    pub(super) async fn restore_place(
         &self,
         state: &Restore,
         cancel: &CancellationToken,
@@ -362,7 +274,7 @@ impl Holdfast {
             .ok_or_else(|| Failure::permanent("the run of this restore is gone", ""))
     }
 
-    fn journal(
+    pub(super) fn journal(
         &self,
         attempt: u32,
         job: &Job,
@@ -378,13 +290,17 @@ impl Holdfast {
         }
     }
 
-    fn keep_until(&self) -> chrono::DateTime<chrono::Utc> {
+    pub(super) fn keep_until(&self) -> chrono::DateTime<chrono::Utc> {
         let keep = TimeDelta::from_std(self.settings().keep_undo).unwrap_or(TimeDelta::days(1));
         self.log().now() + keep
     }
 
     /// The fence: of two workers that got the same attempt, one is refused here.
-    async fn claim(&self, id: RestoreId, command: RestoreCommand) -> Result<(), RestoreError> {
+    pub(super) async fn claim(
+        &self,
+        id: RestoreId,
+        command: RestoreCommand,
+    ) -> Result<(), RestoreError> {
         let cause = Cause::system(job_name(id));
         match self.log().execute::<Restore>(cause, id.0, command).await {
             Ok(_) => Ok(()),
@@ -394,7 +310,7 @@ impl Holdfast {
     }
 
     /// A stale word is no error: somebody else ended it meanwhile, and that counts.
-    async fn tell_restore(&self, id: RestoreId, command: RestoreCommand) -> Result<()> {
+    pub(super) async fn tell_restore(&self, id: RestoreId, command: RestoreCommand) -> Result<()> {
         let cause = Cause::system(job_name(id));
         match self.log().execute::<Restore>(cause, id.0, command).await {
             Ok(_) | Err(LogError::Refused(Refusal::Stale { .. })) => Ok(()),
@@ -403,27 +319,16 @@ impl Holdfast {
     }
 }
 
-struct PlaceOfRestore {
-    run: runs::Model,
+/// Where a restore, its settling or its undo works.
+pub(super) struct PlaceOfRestore {
+    pub run: runs::Model,
     spec: ConfigSpec,
-    strategy: &'static dyn Strategy,
-    site: Site,
-}
-
-enum UndoError {
-    /// It may be half done; why.
-    Unsettled(String),
-    Failed(Failure),
-}
-
-impl From<Failure> for UndoError {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
+    pub strategy: &'static dyn Strategy,
+    pub site: Site,
 }
 
 /// The container by its name, not its id.
-fn named(state: &Restore, text: String) -> String {
+pub(super) fn named(state: &Restore, text: String) -> String {
     match &state.destination {
         Some(Destination {
             container,
@@ -450,7 +355,7 @@ fn later(failure: Failure) -> Failure {
 }
 
 /// A person must act, and has to know what it is about.
-fn out_of_order(mut failure: Failure) -> Failure {
+pub(super) fn out_of_order(mut failure: Failure) -> Failure {
     failure.message = format!(
         "what was begun could not be put in order: {}",
         failure.message
