@@ -131,7 +131,7 @@ async fn hostile_and_damaged_artifacts_are_refused() {
 
     backup.restore(&site, &Notes::default()).await.unwrap();
     println!(
-        "figures: {} bad artifacts, 0 restored, 0 executed",
+        "figure: postgres: {} bad artifacts, 0 restored, 0 executed",
         bad.len() + 1
     );
 }

@@ -102,7 +102,7 @@ async fn a_restore_that_is_taken_away_leaves_everything_as_it_was() {
         .digest("shop")
         .assert_is(&scene.changed, "an undo afterwards");
     println!(
-        "figures: {} steps refused, the original intact each time",
+        "figure: postgres: {} steps refused, the original intact each time",
         STEPS.len() + 2
     );
 }
@@ -201,7 +201,7 @@ async fn a_restore_cut_off_at_any_instant_is_settled() {
         }
     }
     println!(
-        "figures: cut off {} times, {before} settled as before, {after} as restored",
+        "figure: postgres: cut off {} times, {before} settled as before, {after} as restored",
         before + after
     );
     assert!(before >= 12 && after >= 1);
@@ -238,7 +238,7 @@ async fn a_server_killed_during_a_restore_keeps_its_database() {
         scene.is_as_before(step);
     }
     println!(
-        "figures: killed at {} steps, the original intact each time",
+        "figure: postgres: killed at {} steps, the original intact each time",
         STEPS.len()
     );
 }

@@ -189,7 +189,7 @@ async fn thousands_of_tables_and_large_objects() {
         .digest("shop")
         .assert_is(&original, "thousands of objects");
     println!(
-        "figures: 1200 tables, 3000 large objects: dumped in {:.1} s, restored in {:.1} s",
+        "figure: postgres: 1200 tables, 3000 large objects: dumped in {:.1} s, restored in {:.1} s",
         dumped.as_secs_f64(),
         started.elapsed().as_secs_f64()
     );

@@ -158,7 +158,7 @@ async fn a_dump_that_is_interrupted() {
         assert!(sink.heap.bytes.len() < whole, "{what}");
         let failure: holdfast::domain::failure::Failure = error.into();
         assert!(failure.is_temporary(), "{what}: {failure:?}");
-        println!("figures: {what}: {} {}", failure.message, failure.hint);
+        println!("not green: {what}: {} {}", failure.message, failure.hint);
         if what.contains("container") {
             place.start_again().await;
         }
@@ -266,7 +266,7 @@ async fn a_server_that_is_not_ready() {
             Err(other) => panic!("{other}"),
         }
     }
-    println!("figures: {refused} times not ready, all of them temporary");
+    println!("figure: postgres: {refused} times not ready, all of them temporary");
     // A restore waits by itself.
     place.kill();
     place.start_without_waiting();

@@ -89,7 +89,7 @@ async fn a_hundred_nasty_names_work_or_are_refused() {
     assert_eq!(owned, "none");
     assert!(place.databases().contains(&"shop".to_owned()));
     println!(
-        "figures: {} names: {worked} worked, {refused} refused, 0 executed",
+        "figure: postgres: {} names: {worked} worked, {refused} refused, 0 executed",
         names.len()
     );
 }

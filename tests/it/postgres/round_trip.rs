@@ -77,7 +77,7 @@ async fn everything_comes_back_over_a_live_database() {
     assert_eq!(place.databases(), ["postgres", "shop", "template1"]);
 
     println!(
-        "figures: {} rows, {} MB dumped in {:.2} s, restored in {:.2} s; clients were served {} times, refused {} times, away for {:.2} s",
+        "figure: postgres: {} rows, {} MB dumped in {:.2} s, restored in {:.2} s; clients were served {} times, refused {} times, away for {:.2} s",
         backup.fingerprint.total(),
         backup.bytes.len() / 1_000_000,
         backed_up.as_secs_f64(),

@@ -90,7 +90,7 @@ async fn only_a_whole_stream_with_status_0_counts() {
         let bytes = dump(move || Script::new().stdout(script)).await.unwrap();
         assert!(judge(&bytes).is_err(), "{what}");
     }
-    println!("figures: {} lies, 0 green", green.len() + 3);
+    println!("figure: postgres: {} lies, 0 green", green.len() + 3);
 }
 
 #[tokio::test]
