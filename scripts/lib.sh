@@ -109,6 +109,8 @@ start_engine() {
   if [[ -d /run/systemd/system ]]; then
     as_root systemctl start docker
   elif ! as_root docker info >/dev/null 2>&1; then
+    forget_dead dockerd /var/run/docker.pid
+    forget_dead containerd /var/run/docker/containerd/containerd.pid
     # shellcheck disable=SC2016
     as_root sh -c 'setsid nohup dockerd >"$1" 2>&1 </dev/null 3>&- 4>&- 9>&- &' sh "$log"
   fi
@@ -116,6 +118,14 @@ start_engine() {
     tail -n 15 "$log" || true
     die 'the container engine does not start'
   }
+}
+
+# forget_dead PROGRAM FILE: a daemon that was killed leaves its number behind, and refuses to start
+# again when that is another's by now.
+forget_dead() {
+  local pid
+  pid=$(as_root cat "$2" 2>/dev/null) || return 0
+  [[ $(cat "/proc/$pid/comm" 2>/dev/null) == "$1" ]] || as_root rm -f "$2"
 }
 
 # Only for an engine that start_engine started.
