@@ -56,10 +56,11 @@ impl Holdfast {
         let (config, app) = self.config_and_app(run.config).await?;
         let spec = config.spec();
         let strategy = sites::strategy_of(&spec)?;
-        tokio::select! {
-            settled = self.until_settled(app.id, &spec.service) => settled?,
-            () = cancel.cancelled() => return Err(Failure::permanent("cancelled", "").into()),
-        }
+        let settled = self.until_settled(app.id, &spec.service);
+        cancel
+            .run_until_cancelled(settled)
+            .await
+            .ok_or_else(cancelled)??;
         let container = self.container_of(&app, &spec.service).await?;
         sites::must_run(&container).map_err(|error| match attempt {
             1 => Failure::from(error),
@@ -67,10 +68,10 @@ impl Holdfast {
             _ => Failure::temporary(error.to_string(), error.hint()),
         })?;
         let turn = self.0.services.lock(&container.id);
-        let _turn = tokio::select! {
-            turn = turn => turn,
-            () = cancel.cancelled() => return Err(Failure::permanent("cancelled", "").into()),
-        };
+        let _turn = cancel
+            .run_until_cancelled(turn)
+            .await
+            .ok_or_else(cancelled)?;
         let target = self.target(&spec).await?;
         let started_at = self.log().now();
         let key = self
@@ -308,6 +309,10 @@ impl Holdfast {
             Err(error) => Err(internal(error)),
         }
     }
+}
+
+fn cancelled() -> Failure {
+    Failure::permanent("cancelled", "")
 }
 
 fn internal(error: impl Into<AppError>) -> Failure {

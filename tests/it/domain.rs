@@ -270,6 +270,17 @@ fn a_crash_while_settling_or_undoing_is_settled_again() {
     assert_eq!(restore.status, RestoreStatus::Undone);
 }
 
+/// Its undo is at work, as attempt 2.
+fn undoing() -> Restore {
+    restore_after([
+        restore_request(),
+        restore_start(1),
+        restored(1),
+        RestoreCommand::Undo,
+        RestoreCommand::StartUndo { attempt: 2 },
+    ])
+}
+
 fn interrupt(attempt: u32) -> RestoreCommand {
     RestoreCommand::Interrupt {
         attempt,
@@ -298,13 +309,7 @@ fn only_what_is_kept_now_can_be_forgotten() {
 
 #[test]
 fn an_undo_that_failed_leaves_time_for_another() {
-    let mut restore = restore_after([
-        restore_request(),
-        restore_start(1),
-        restored(1),
-        RestoreCommand::Undo,
-        RestoreCommand::StartUndo { attempt: 2 },
-    ]);
+    let mut restore = undoing();
     let later = samples::time() + chrono::TimeDelta::days(1);
     let fail = RestoreCommand::FailUndo {
         attempt: 2,
@@ -319,13 +324,7 @@ fn an_undo_that_failed_leaves_time_for_another() {
 /// Cut off before it changed anything it is simply done again; after that it is settled first.
 #[test]
 fn an_undo_cut_off_after_a_step_is_half_done() {
-    let mut restore = restore_after([
-        restore_request(),
-        restore_start(1),
-        restored(1),
-        RestoreCommand::Undo,
-        RestoreCommand::StartUndo { attempt: 2 },
-    ]);
+    let mut restore = undoing();
     let mut early = restore.clone();
     tell(&mut early, interrupt(2)).unwrap();
     assert!(!early.undo_is_half_done());
