@@ -155,6 +155,18 @@ impl Lane {
         }
     }
 
+    /// Nothing that was ever asked for is still at work.
+    async fn all_ended(&self) {
+        let ended = |list: &Value| {
+            let still =
+                |of: &Value| ["queued", "running"].contains(&of["status"].as_str().unwrap());
+            !list.as_array().unwrap().iter().any(still)
+        };
+        for list in ["/api/apps/shop/backups/runs", "/api/restores"] {
+            self.server.wait_for(list, ended).await;
+        }
+    }
+
     /// Nothing green that is not whole, nothing left behind, the log whole.
     async fn check_all(&self) -> (usize, usize) {
         let runs = self
@@ -330,7 +342,8 @@ async fn die_at(lane: &mut Lane, point: &str, run: i64, backed_up: &str) {
             assert_eq!(run["status"], "success", "{point}: {run}");
             assert_eq!(lane.digest(), before, "{point}: a backup changed the data");
         }
-        // Not answered: it may have happened or not, but nothing may be stuck.
-        None => {}
+        // Not answered: it may have happened or not. What did happen ends here, so that the next
+        // point meets a run of its own, not one that has died with this one already.
+        None => lane.all_ended().await,
     }
 }
