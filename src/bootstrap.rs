@@ -26,7 +26,8 @@ pub struct Opened {
 
 /// Opens the data folder with the real engine.
 pub async fn open(config: &Config) -> anyhow::Result<Opened> {
-    let engine = DockerEngine::connect(config.docker_host.as_deref())?;
+    let engine = DockerEngine::connect(config.docker_host.as_deref())?
+        .with_helper_image(&config.helper_image);
     open_with(config, Arc::new(engine), None).await
 }
 

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::{
     app::{MasterKey, Settings},
+    docker::HELPER_IMAGE,
     domain::secret::Secret,
 };
 
@@ -72,6 +73,15 @@ pub struct EngineArgs {
     #[arg(long, env = "DOCKER_HOST", value_name = "URL")]
     pub docker_host: Option<String>,
 
+    /// Image with a shell and tar, for services whose own image has none; pulled when it is needed
+    #[arg(
+        long,
+        env = "HOLDFAST_HELPER_IMAGE",
+        default_value = HELPER_IMAGE,
+        value_name = "IMAGE"
+    )]
+    pub helper_image: String,
+
     /// A dump that moves no byte for this long has failed (seconds)
     #[arg(
         long,
@@ -110,6 +120,7 @@ pub struct EngineArgs {
 pub struct Config {
     pub data_dir: PathBuf,
     pub docker_host: Option<String>,
+    pub helper_image: String,
     pub settings: Settings,
     master_key: Option<Secret>,
     master_key_file: Option<PathBuf>,
@@ -126,6 +137,7 @@ impl Config {
         Ok(Self {
             settings,
             docker_host: engine.docker_host.clone(),
+            helper_image: engine.helper_image.clone(),
             // From the environment alone: every user of the host can read a command line.
             master_key: std::env::var("HOLDFAST_MASTER_KEY").ok().map(Secret::new),
             master_key_file: engine.master_key_file.clone(),

@@ -67,11 +67,8 @@ impl Holdfast {
             // It ran when this run began: after a reboot it may start later than we do.
             _ => Failure::temporary(error.to_string(), error.hint()),
         })?;
-        let turn = self.0.services.lock(&container.id);
-        let _turn = cancel
-            .run_until_cancelled(turn)
-            .await
-            .ok_or_else(cancelled)?;
+        let turn = cancel.run_until_cancelled(self.turn(&container.id)).await;
+        let _turn = turn.ok_or_else(cancelled)?.map_err(Failure::from)?;
         let target = self.target(&spec).await?;
         let started_at = self.log().now();
         let key = self

@@ -26,7 +26,7 @@ use crate::{
     failpoint,
     log::{Cause, LogError},
     readmodel::{apps, configs, runs},
-    strategy::{Restored, Settled, Site, Strategy, StrategyError},
+    strategy::{Probe, Restored, Settled, Site, Strategy, StrategyError},
 };
 
 impl Holdfast {
@@ -69,7 +69,7 @@ impl Holdfast {
             .restore_place(state, cancel)
             .await
             .map_err(RestoreError::Artifact)?;
-        sites::must_run(&place.site.container)
+        sites::must_run_for(place.strategy, &place.site.container)
             .map_err(|error| RestoreError::Artifact(error.into()))?;
         let manifest = self
             .read_manifest(&place.run)
@@ -79,9 +79,9 @@ impl Holdfast {
             .target(&place.spec)
             .await
             .map_err(RestoreError::Artifact)?;
-        let turn = self.0.services.lock(&place.site.container.id);
+        let turn = self.turn(&place.site.container.id);
         let _turn = tokio::select! {
-            turn = turn => turn,
+            turn = turn => turn.map_err(StrategyError::from)?,
             () = cancel.cancelled() => return Err(StrategyError::Cancelled.into()),
         };
         let container = &place.site.container;
@@ -193,10 +193,12 @@ impl Holdfast {
         let place = self.restore_place(state, &CancellationToken::new()).await;
         let place = place.map_err(later)?;
         let container = &place.site.container;
-        sites::must_run(container).map_err(or_later)?;
-        let _turn = self.0.services.lock(&container.id).await;
-        let swept = self.0.engine.sweep(&container.id, None).await;
-        swept.map_err(or_later)?;
+        sites::must_run_for(place.strategy, container).map_err(or_later)?;
+        let _turn = self.turn(&container.id).await.map_err(or_later)?;
+        match self.0.engine.sweep(&container.id, None).await {
+            Err(DockerError::NotRunning(_)) if place.strategy.stops_service() => {}
+            swept => swept.map_err(or_later)?,
+        }
         let settled = place.strategy.settle(&place.site, &state.steps).await;
         Ok((settled.map_err(or_later)?, place.run))
     }
@@ -216,11 +218,15 @@ impl Holdfast {
         let spec = pinned_spec(run)?;
         let strategy = sites::strategy_of(&spec)?;
         let container = self.container_of(app, service).await?;
-        sites::must_run(&container)?;
+        sites::must_run_for(strategy, &container)?;
         let site = self
             .site(container, &spec, CancellationToken::new())
             .await?;
-        let probe = strategy.probe(&site).await?;
+        let probe = if site.container.running {
+            strategy.probe(&site).await?
+        } else {
+            Probe::default()
+        };
         Ok(DestinationNow {
             container: site.container.name,
             image: site.container.image,

@@ -1,6 +1,9 @@
 //! Restores as people see them: preview, ask for one, cancel, undo. The work is in `restore`.
 
-use super::{AppError, Caller, Holdfast, Result};
+use super::{
+    AppError, Caller, Holdfast, Result,
+    sites::{as_field, must_run_for, strategy_of},
+};
 use crate::{
     domain::{
         access::Role,
@@ -73,15 +76,15 @@ impl Holdfast {
         caller.must_be(Role::Operator)?;
         let run = self.restorable(caller, id).await?;
         let app = self.app_by_id(caller, AppId(run.app_id)).await?;
-        let pinned = run.pin().map(|pin| pin.spec.service).unwrap_or_default();
-        let service = input.service.unwrap_or(pinned);
+        let spec = run.pin().map(|pin| pin.spec).unwrap_or_default();
+        let strategy = strategy_of(&spec)?;
+        let service = input.service.unwrap_or(spec.service);
         crate::domain::text::container_name("service", &service)?;
         let container = self
             .container_of(&app, &service)
             .await
-            .map_err(|failure| super::sites::as_field("service", failure))?;
-        super::sites::must_run(&container)
-            .map_err(|error| super::sites::as_field("service", error.into()))?;
+            .map_err(|failure| as_field("service", failure))?;
+        must_run_for(strategy, &container).map_err(|error| as_field("service", error.into()))?;
         let app = app.app_id();
         let restore = self
             .log()

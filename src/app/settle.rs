@@ -14,7 +14,9 @@ use crate::{
         run::{Obligation, Run, RunCommand},
     },
     log::Cause,
-    readmodel, target,
+    readmodel,
+    strategy::service,
+    target,
 };
 
 /// A start does not wait longer for the engine, whatever it is asked.
@@ -123,7 +125,10 @@ impl Holdfast {
         let pins = runs.iter().filter_map(|run| run.pin.as_ref());
         let containers: BTreeSet<&str> = pins.map(|pin| pin.source.container_id.as_str()).collect();
         let sweeps = containers.into_iter().map(|container| async move {
-            let sweep = self.0.engine.sweep(container, None);
+            let sweep = async {
+                self.0.engine.sweep_helpers(container).await?;
+                self.0.engine.sweep(container, None).await
+            };
             match timeout(ENGINE_PATIENCE, sweep).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
@@ -144,7 +149,7 @@ impl Holdfast {
             }
             for obligation in row.obligations() {
                 let Obligation::Start { container, .. } = &obligation;
-                if let Err(error) = self.0.engine.start(container).await {
+                if let Err(error) = service::start(&*self.0.engine, container).await {
                     tracing::warn!(%error, container, "cannot start it again yet");
                     continue;
                 }

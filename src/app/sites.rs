@@ -23,6 +23,17 @@ use crate::{
 };
 
 impl Holdfast {
+    /// Waits until nobody else works on the container, then removes the helpers that somebody who
+    /// died left there. The guard gives the turn back.
+    pub(super) async fn turn(
+        &self,
+        container_id: &str,
+    ) -> Result<OwnedMutexGuard<()>, DockerError> {
+        let turn = self.0.services.lock(container_id).await;
+        self.0.engine.sweep_helpers(container_id).await?;
+        Ok(turn)
+    }
+
     /// The container of that service of the app, by the engine's compose labels; by the compose
     /// name `<project>-<service>-1` when no container carries the labels.
     pub(super) async fn container_of(
@@ -146,6 +157,19 @@ pub(super) fn as_field(field: &str, failure: Failure) -> AppError {
         text = format!("{text}. {}", failure.hint);
     }
     AppError::Invalid(FieldErrors::one(field, text))
+}
+
+/// A strategy that stops its service itself can restore one that does not run: on the worst day it
+/// may not even start.
+pub(super) fn must_run_for(
+    strategy: &dyn Strategy,
+    container: &Container,
+) -> Result<(), DockerError> {
+    if strategy.stops_service() {
+        Ok(())
+    } else {
+        must_run(container)
+    }
 }
 
 pub(super) fn must_run(container: &Container) -> Result<(), DockerError> {

@@ -84,8 +84,9 @@ impl Holdfast {
         kept: &Kept,
     ) -> Result<Kept, UndoError> {
         let place = self.restore_place(state, &CancellationToken::new()).await?;
-        sites::must_run(&place.site.container).map_err(Failure::from)?;
-        let _turn = self.0.services.lock(&place.site.container.id).await;
+        let container = &place.site.container;
+        sites::must_run_for(place.strategy, container).map_err(Failure::from)?;
+        let _turn = self.turn(&container.id).await.map_err(Failure::from)?;
         let job = self.0.hub.begin(job_name(state.id));
         let journal = self.journal(attempt, &job, state.id, &place);
         match place.strategy.undo(&place.site, kept, &journal).await {
@@ -107,7 +108,8 @@ impl Holdfast {
         let place = self
             .restore_place(&state, &CancellationToken::new())
             .await?;
-        let _turn = self.0.services.lock(&place.site.container.id).await;
+        let turn = self.turn(&place.site.container.id).await;
+        let _turn = turn.map_err(Failure::from)?;
         // An undo may have been at work until now, and have put something else aside.
         let (state, _) = self.log().load::<Restore>(id.0).await?;
         let Some(kept) = self.due_to_forget(&state) else {

@@ -4,6 +4,8 @@
 //! Holdfast starts before its engine, and speaks the right API version to an engine that comes
 //! back upgraded.
 
+mod volumes_from;
+
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -23,8 +25,8 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Command, Container, DockerError, Engine, EngineInfo, Mount, Session, hijack, host, output,
-    reap, refusal,
+    Command, Container, DockerError, Engine, EngineInfo, HelperOrder, Mount, Session, hijack, host,
+    output, reap, refusal,
 };
 use crate::domain::secret::Secret;
 
@@ -35,8 +37,12 @@ const ANSWER: Duration = Duration::from_mins(1);
 /// How long an exit status may take after the output ended.
 const EXIT: Duration = Duration::from_secs(30);
 
+/// Image of helpers for services whose own image has no shell.
+pub const HELPER_IMAGE: &str = "busybox:stable";
+
 pub struct DockerEngine {
     link: Arc<Link>,
+    helper_image: String,
 }
 
 impl DockerEngine {
@@ -57,7 +63,15 @@ impl DockerEngine {
         let client = Mutex::new(None);
         Ok(Self {
             link: Arc::new(Link { host, client }),
+            helper_image: HELPER_IMAGE.to_owned(),
         })
+    }
+
+    /// Takes helpers for images without a shell from this image.
+    #[must_use]
+    pub fn with_helper_image(mut self, image: &str) -> Self {
+        image.clone_into(&mut self.helper_image);
+        self
     }
 
     /// The address in use.
@@ -148,6 +162,18 @@ impl Engine for DockerEngine {
             .await
             .map_err(|e| of.failed(e))
     }
+
+    async fn helper(&self, order: HelperOrder<'_>) -> Result<Container, DockerError> {
+        volumes_from::start(self, order).await
+    }
+
+    async fn remove_helper(&self, helper: &str) -> Result<(), DockerError> {
+        volumes_from::remove(self, helper).await
+    }
+
+    async fn sweep_helpers(&self, container: &str) -> Result<usize, DockerError> {
+        volumes_from::sweep(self, container).await
+    }
 }
 
 impl DockerEngine {
@@ -210,9 +236,12 @@ impl DockerEngine {
         mark: String,
         user: Option<String>,
     ) -> BoxFuture<'static, ()> {
-        let link = self.link.clone();
+        let this = Self {
+            link: self.link.clone(),
+            helper_image: String::new(),
+        };
         async move {
-            let ended = Self { link }.end(container, Some(mark), user).await;
+            let ended = this.end(container, Some(mark), user).await;
             if let Err(error) = ended {
                 tracing::debug!(%error, "a program that nobody waits for was not ended");
             }

@@ -33,7 +33,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::script::Script;
 use self::script::Stdin;
-use super::{Command, Container, DockerError, Engine, EngineInfo, Session};
+use super::{Command, Container, DockerError, Engine, EngineInfo, HelperOrder, Session};
 use crate::domain::secret::Secret;
 
 #[derive(Default)]
@@ -57,6 +57,9 @@ struct Entry {
     /// Cancelled when the container stops; a new one for each start.
     dead: CancellationToken,
 }
+
+/// Label of a helper: whom it helps.
+const HELPS: &str = "helps";
 
 type Handler = Arc<dyn Fn(&Call) -> Script + Send + Sync>;
 
@@ -134,7 +137,7 @@ impl FakeEngine {
         self.down.store(down, Ordering::SeqCst);
     }
 
-    /// The next `"start"`, `"stop"` or `"sweep"` fails with this; several wait in line.
+    /// The next `"start"`, `"stop"`, `"sweep"` or `"helper"` fails with this; several wait in line.
     pub fn refuse(&self, verb: &'static str, error: DockerError) {
         self.state()
             .refusals
@@ -275,6 +278,44 @@ impl Engine for FakeEngine {
         entry.container.running = false;
         entry.dead.cancel();
         Ok(())
+    }
+
+    async fn helper(&self, order: HelperOrder<'_>) -> Result<Container, DockerError> {
+        let state = self.order("helper", &order.of.id)?;
+        let number = state.containers.len();
+        let container = Container {
+            id: format!("helper-{number}-id"),
+            name: format!("helper-{number}"),
+            image: order.of.image.clone(),
+            image_id: order.of.image_id.clone(),
+            running: true,
+            labels: BTreeMap::from([(HELPS.to_owned(), order.of.id.clone())]),
+            mounts: order.of.mounts.clone(),
+            ..Container::default()
+        };
+        drop(state);
+        self.add(container.clone());
+        Ok(container)
+    }
+
+    async fn remove_helper(&self, helper: &str) -> Result<(), DockerError> {
+        let found = self.up()?.entry(helper).map(|e| e.container.name.clone());
+        if let Ok(name) = found {
+            self.remove(&name);
+        }
+        Ok(())
+    }
+
+    async fn sweep_helpers(&self, container: &str) -> Result<usize, DockerError> {
+        let of = |entry: &&Entry| entry.container.label(HELPS) == Some(container);
+        let all = self.up()?;
+        let helpers = all.containers.values().filter(of);
+        let names: Vec<String> = helpers.map(|e| e.container.name.clone()).collect();
+        drop(all);
+        for name in &names {
+            self.remove(name);
+        }
+        Ok(names.len())
     }
 }
 

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use tokio::io::AsyncWrite;
 
-pub use self::bollard::DockerEngine;
+pub use self::bollard::{DockerEngine, HELPER_IMAGE};
 pub use self::command::{Command, Output};
 use crate::domain::{failure::Failure, secret::Secret};
 
@@ -57,6 +57,37 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Asks with the image's stop signal, kills after `grace`. Stopping what is stopped is fine.
     async fn stop(&self, container: &str, grace: Duration) -> Result<(), DockerError>;
+
+    /// Starts a helper: a container that does nothing, for programs to be run in. They run as root,
+    /// without network, and see the volumes of `order.of` at the same paths, whether that runs or
+    /// not; nothing of its own layer. Fails with `NoSuchProgram` when the image has no `sleep`.
+    async fn helper(&self, order: HelperOrder<'_>) -> Result<Container, DockerError>;
+
+    /// Removes a helper, whatever runs in it. Gone is fine.
+    async fn remove_helper(&self, helper: &str) -> Result<(), DockerError>;
+
+    /// Removes all helpers of this container: leftovers of an earlier life. How many there were.
+    async fn sweep_helpers(&self, container: &str) -> Result<usize, DockerError>;
+}
+
+/// What kind of helper.
+#[derive(Debug, Clone, Copy)]
+pub struct HelperOrder<'a> {
+    /// Whose volumes.
+    pub of: &'a Container,
+    pub tools: Tools,
+    /// Sees the volumes without a way to change them.
+    pub read_only: bool,
+}
+
+/// Which programs a helper has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tools {
+    /// Those of the service's own image, in the service's own versions.
+    Own,
+    /// Those of the helper image of this installation: a shell, tar and the like, for services whose
+    /// image has none.
+    Common,
 }
 
 /// A running program in a container.
@@ -157,6 +188,8 @@ pub enum DockerError {
     NoExitCode { container: String, program: String },
     #[error("{program} is not in the image of container {container}")]
     NoSuchProgram { container: String, program: String },
+    #[error("the helper image {image} is not here and cannot be pulled: {reason}")]
+    NoHelperImage { image: String, reason: String },
     #[error("the container engine refused: {message} (status {status})")]
     Refused { status: u16, message: String },
     #[error("cancelled")]
@@ -174,6 +207,7 @@ impl DockerError {
             Self::NoSuchContainer(_)
             | Self::NotRunning(_)
             | Self::NoSuchProgram { .. }
+            | Self::NoHelperImage { .. }
             | Self::Cancelled => false,
         }
     }
@@ -193,6 +227,9 @@ impl DockerError {
             }
             Self::NoExitCode { .. } => "The engine lost the program; its own log says more.",
             Self::NoSuchProgram { .. } => "Use an image that holds the database's own tools.",
+            Self::NoHelperImage { .. } => {
+                "Load an image with a shell and tar into the engine, and name it by --helper-image."
+            }
             Self::Refused { .. } => "The engine's own log says more.",
             Self::Cancelled => "",
         }

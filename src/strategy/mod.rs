@@ -6,6 +6,7 @@
 
 pub mod image;
 mod postgres;
+pub mod service;
 pub mod stderr;
 mod watch;
 
@@ -96,6 +97,12 @@ pub trait Strategy: Send + Sync {
         kept: &Kept,
         journal: &dyn Journal,
     ) -> Result<Kept, StrategyError>;
+
+    /// Whether its restore stops the service: then what it began is settled, undone and forgotten
+    /// even while the service does not run.
+    fn stops_service(&self) -> bool {
+        false
+    }
 
     /// Removes what was set aside for undo. Gone is fine.
     async fn forget(&self, site: &Site, kept: &Kept) -> Result<(), StrategyError>;

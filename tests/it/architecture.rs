@@ -45,7 +45,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "work",
         ],
     ),
-    ("config", &["app", "domain"]),
+    ("config", &["app", "docker", "domain"]),
 ];
 
 /// A foreign crate and the only places that may name it.

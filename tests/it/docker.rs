@@ -1,16 +1,21 @@
 //! The adapter against a real engine: streams, exit statuses, and each way in which a program, its
 //! container, the connection or the engine can fail it.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use holdfast::{
-    docker::{Chunk, Command, DockerEngine, DockerError, Engine, Output, Session, command},
+    docker::{Chunk, Command, DockerEngine, DockerError, Engine, Output, Session, Tools, command},
     domain::secret::Secret,
+    strategy::{Options, Site},
 };
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     bed::{self, Bed},
@@ -471,4 +476,79 @@ async fn a_cut_inside_a_frame_is_seen_wherever_it_falls() {
         }
         drop(proxy);
     }
+}
+
+/// A helper works on the volumes of a service that does not run, and nothing of it stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_helper_lends_its_programs_to_the_volumes_of_a_stopped_service() {
+    let engine = Arc::new(engine().with_helper_image(bed::BUSYBOX));
+    let bed = Bed::run(bed::BUSYBOX, &["-v", "/data"], &["sleep", "3600"]);
+    bed.sh("echo kept > /data/file; echo gone > /own-layer");
+    crate::bed::docker(&["kill", &bed.name]);
+    engine.stopped(&bed.name).await.unwrap();
+    let site = site(engine.clone(), &bed).await;
+
+    let helper = site.helper(Tools::Own, false).await.unwrap();
+    let script = "cat /data/file; id -u; ls /own-layer 2>/dev/null; echo new > /data/new";
+    let done = run_at(&helper.site, script).await;
+    assert_eq!((done.code, done.stdout.as_str()), (0, "kept\n0\n"));
+    helper.remove().await.unwrap();
+
+    let helper = site.helper(Tools::Common, true).await.unwrap();
+    let done = run_at(&helper.site, "cat /data/new && ! echo x > /data/file").await;
+    assert_eq!((done.code, done.stdout.as_str()), (0, "new\n"));
+    let of = site.container.id.as_str();
+    assert_eq!(engine.sweep_helpers(of).await.unwrap(), 1);
+    assert_eq!(engine.sweep_helpers(of).await.unwrap(), 0);
+    helper.remove().await.unwrap(); // gone is fine
+
+    let helper = site.helper(Tools::Own, false).await.unwrap();
+    let id = helper.site.container.id.clone();
+    drop(helper);
+    engine.stopped(&id).await.unwrap();
+}
+
+/// The image of the service has no `sleep`, or the helper image is not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_helper_that_cannot_be_had_leaves_nothing() {
+    let engine = Arc::new(engine().with_helper_image("holdfast-test/there-is-no-such:image"));
+    let bed = Bed::run(bed::BUSYBOX, &["-v", "/data"], &["sleep", "3600"]);
+    let site = site(engine.clone(), &bed).await;
+    let error = site.helper(Tools::Common, false).await.err().unwrap();
+    assert!(error.to_string().contains("helper image"), "{error}");
+    assert_eq!(engine.sweep_helpers(&site.container.id).await.unwrap(), 0);
+}
+
+/// A service is stopped when it has ended, and started when it is seen to run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_is_stopped_and_started_for_sure() {
+    let bed = Bed::idle();
+    let site = site(Arc::new(engine()), &bed).await;
+    for _ in 0..2 {
+        site.stop_service().await.unwrap();
+        let container = site.engine.container(&bed.name).await.unwrap();
+        assert!(!container.running);
+    }
+    for _ in 0..2 {
+        site.start_service().await.unwrap();
+        assert!(site.engine.container(&bed.name).await.unwrap().running);
+    }
+}
+
+async fn site(engine: Arc<DockerEngine>, bed: &Bed) -> Site {
+    let container = engine.container(&bed.name).await.unwrap();
+    Site {
+        engine,
+        container,
+        options: Options::default(),
+        cancel: CancellationToken::new(),
+        stall: LIMIT,
+    }
+}
+
+async fn run_at(site: &Site, script: &str) -> Output {
+    let script = Command::new(["sh", "-c", script]);
+    command::run(&*site.engine, &site.container.id, script, None, LIMIT)
+        .await
+        .unwrap()
 }

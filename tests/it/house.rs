@@ -13,7 +13,10 @@ use holdfast::{
     app::{Caller, ConfigInput, Holdfast, RestoreInput},
     bootstrap::{self, Opened},
     config::{Config, DataArgs, EngineArgs},
-    docker::{Chunk, Command, Container, DockerEngine, DockerError, Engine, EngineInfo, Session},
+    docker::{
+        Chunk, Command, Container, DockerEngine, DockerError, Engine, EngineInfo, HelperOrder,
+        Session,
+    },
     domain::{
         app::AppSpec,
         ids::{ConfigId, RestoreId, RunId},
@@ -25,7 +28,7 @@ use holdfast::{
 };
 use tempfile::TempDir;
 
-use crate::bed::{Bed, docker, until_postgres};
+use crate::bed::{BUSYBOX, Bed, docker, until_postgres};
 
 pub struct House {
     pub holdfast: Holdfast,
@@ -68,6 +71,7 @@ impl House {
         };
         let engine_args = EngineArgs {
             docker_host: None,
+            helper_image: BUSYBOX.to_owned(),
             stall: 2,
             keep_undo: 3600,
             retry: 1,
@@ -78,7 +82,9 @@ impl House {
         config.settings.retry_max = Duration::from_millis(40);
         let faults = Faults::default();
         let engine = FaultyEngine {
-            inner: DockerEngine::connect(None).unwrap(),
+            inner: DockerEngine::connect(None)
+                .unwrap()
+                .with_helper_image(BUSYBOX),
             fault: faults.engine.clone(),
         };
         let target_fault = faults.target.clone();
@@ -271,6 +277,18 @@ impl Engine for FaultyEngine {
 
     async fn stop(&self, container: &str, grace: Duration) -> Result<(), DockerError> {
         self.inner.stop(container, grace).await
+    }
+
+    async fn helper(&self, order: HelperOrder<'_>) -> Result<Container, DockerError> {
+        self.inner.helper(order).await
+    }
+
+    async fn remove_helper(&self, helper: &str) -> Result<(), DockerError> {
+        self.inner.remove_helper(helper).await
+    }
+
+    async fn sweep_helpers(&self, container: &str) -> Result<usize, DockerError> {
+        self.inner.sweep_helpers(container).await
     }
 }
 

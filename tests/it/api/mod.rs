@@ -68,6 +68,7 @@ impl Api {
         };
         let engine_args = EngineArgs {
             docker_host: None,
+            helper_image: crate::bed::BUSYBOX.to_owned(),
             stall: 10,
             keep_undo: 3600,
             retry: 1,
