@@ -70,6 +70,8 @@ impl Holdfast {
         let turn = cancel.run_until_cancelled(self.turn(&container.id)).await;
         let _turn = turn.ok_or_else(cancelled)?.map_err(Failure::from)?;
         let target = self.target(&spec).await?;
+        let site = self.site(container, &spec, cancel.clone()).await?;
+        let container = &site.container;
         let started_at = self.log().now();
         let key = self
             .free_key(
@@ -77,7 +79,7 @@ impl Holdfast {
                 config.id,
                 &container.name,
                 started_at,
-                strategy.extension(),
+                strategy.extension(&site.options),
                 &spec,
             )
             .await?;
@@ -110,7 +112,7 @@ impl Holdfast {
             config: config.id,
             config_revision: revision,
             strategy,
-            site: self.site(container, &spec, cancel.clone()).await?,
+            site,
             source,
             target: target.clone(),
             key: key.clone(),

@@ -59,8 +59,8 @@ pub trait Strategy: Send + Sync {
     fn description(&self) -> &'static str;
     /// Name of a symbol in the icon sprite.
     fn icon(&self) -> &'static str;
-    /// Of the raw artifact, without the compression's: `sql`.
-    fn extension(&self) -> &'static str;
+    /// Of the raw artifact that a config with these options makes, without the compression's: `sql`.
+    fn extension(&self, options: &Options) -> &'static str;
 
     /// What a config's form asks for: plain inputs are `options`, secret ones `credentials`.
     fn fields(&self) -> &'static [Field] {

@@ -71,7 +71,7 @@ impl Strategy for Postgres {
         "database"
     }
 
-    fn extension(&self) -> &'static str {
+    fn extension(&self, _options: &Options) -> &'static str {
         "sql"
     }
 
