@@ -27,6 +27,7 @@ use holdfast::{
     work::{Work, WorkerHealth},
 };
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use crate::bed::{BUSYBOX, Bed, docker, until_postgres};
 
@@ -46,8 +47,8 @@ pub struct Faults {
     pub engine: Arc<Mutex<Option<EngineFault>>>,
 }
 
-/// What happens to the stream of `pg_dump`.
-#[derive(Debug, Clone, Copy)]
+/// What happens to the stream of the dump.
+#[derive(Debug, Clone)]
 pub enum EngineFault {
     /// The connection breaks after so many bytes.
     CutAfter(usize),
@@ -61,10 +62,28 @@ pub enum EngineFault {
     Killed,
     /// Nothing comes, and nothing ends.
     Hang,
+    /// After so many bytes it tells that it is there, and goes on when it is told to.
+    Hold {
+        after: usize,
+        reached: CancellationToken,
+        release: CancellationToken,
+    },
+}
+
+/// Whether this command line writes a dump.
+pub type IsDump = fn(&[String]) -> bool;
+
+pub fn pg_dump(argv: &[String]) -> bool {
+    argv[0].ends_with("pg_dump") && argv.get(1).is_none_or(|word| word != "--version")
 }
 
 impl House {
     pub async fn new() -> Self {
+        Self::of(pg_dump).await
+    }
+
+    /// One whose engine can spoil the streams of these dumps.
+    pub async fn of(is_dump: IsDump) -> Self {
         let data = TempDir::new().unwrap();
         let args = DataArgs {
             data_dir: data.path().to_owned(),
@@ -86,6 +105,7 @@ impl House {
                 .unwrap()
                 .with_helper_image(BUSYBOX),
             fault: faults.engine.clone(),
+            is_dump,
         };
         let target_fault = faults.target.clone();
         let opened = bootstrap::open_with(
@@ -236,6 +256,7 @@ pub fn psql(bed: &Bed, database: &str, sql: &str) -> String {
 struct FaultyEngine {
     inner: DockerEngine,
     fault: Arc<Mutex<Option<EngineFault>>>,
+    is_dump: IsDump,
 }
 
 #[async_trait]
@@ -253,10 +274,9 @@ impl Engine for FaultyEngine {
     }
 
     async fn exec(&self, container: &str, command: Command) -> Result<Session, DockerError> {
-        let dumps = command.argv.iter().any(|word| word.ends_with("pg_dump"))
-            && !command.argv.iter().any(|word| word == "--version");
+        let dumps = (self.is_dump)(&command.argv);
         let session = self.inner.exec(container, command).await?;
-        let fault = *self.fault.lock().unwrap();
+        let fault = self.fault.lock().unwrap().clone();
         Ok(match fault {
             Some(fault) if dumps => spoil(session, fault, container),
             _ => session,
@@ -293,6 +313,17 @@ impl Engine for FaultyEngine {
 }
 
 fn spoil(session: Session, fault: EngineFault, container: &str) -> Session {
+    if let EngineFault::Hold {
+        after,
+        reached,
+        release,
+    } = fault
+    {
+        return Session {
+            output: hold(session.output, after, reached, release).boxed(),
+            ..session
+        };
+    }
     let container = container.to_owned();
     let Session {
         stdin,
@@ -335,7 +366,7 @@ fn spoil(session: Session, fault: EngineFault, container: &str) -> Session {
             output,
             exit: saying(Err(DockerError::NoExitCode {
                 container,
-                program: "pg_dump".into(),
+                program: "the dump".into(),
             })),
         },
         EngineFault::Killed => Session {
@@ -343,12 +374,34 @@ fn spoil(session: Session, fault: EngineFault, container: &str) -> Session {
             output,
             exit: saying(Ok(137)),
         },
-        EngineFault::Hang => Session {
+        EngineFault::Hang | EngineFault::Hold { .. } => Session {
             stdin,
             output: futures_util::stream::pending().boxed(),
             exit: Box::pin(futures_util::future::pending()),
         },
     }
+}
+
+fn hold(
+    output: futures_util::stream::BoxStream<'static, Result<Chunk, DockerError>>,
+    after: usize,
+    reached: CancellationToken,
+    release: CancellationToken,
+) -> impl futures_util::Stream<Item = Result<Chunk, DockerError>> + Send + 'static {
+    let mut seen = 0;
+    output.then(move |chunk| {
+        if let Ok(Chunk::Stdout(data)) = &chunk {
+            seen += data.len();
+        }
+        let (held, reached, release) = (seen >= after, reached.clone(), release.clone());
+        async move {
+            if held {
+                reached.cancel();
+                release.cancelled().await;
+            }
+            chunk
+        }
+    })
 }
 
 /// The first bytes of standard output, and all of standard error until then.

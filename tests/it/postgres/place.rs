@@ -4,28 +4,19 @@ use std::{
     collections::BTreeSet,
     io::Write as _,
     process::{Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use chrono::Utc;
-use futures_util::{StreamExt, stream};
 use holdfast::{
     docker::{DockerEngine, Engine},
-    domain::{
-        manifest::{Artifact, Compression, Fingerprint, Manifest, Source},
-        secret::Secret,
-    },
-    strategy::{
-        self, Dumped, Journal, JournalClosed, Options, Probe, RawStream, RestorePlan, Restored,
-        Sink, SinkClosed, Site, Step, Strategy, StrategyError,
-    },
+    domain::{manifest::Fingerprint, secret::Secret},
+    strategy::{self, Options, Site, Strategy},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::bed::Bed;
+pub use crate::workbench::{Backup, Heap, Notes, Trouble};
+use crate::{bed::Bed, workbench};
 
 pub const POSTGRES_15: &str = crate::bed::POSTGRES;
 pub const POSTGRES_17: &str = "holdfast-test/postgres:17";
@@ -49,6 +40,15 @@ INSERT INTO later VALUES (1); SELECT lo_unlink(4711) \\g /dev/null\n";
 pub struct Place {
     pub bed: Bed,
     pub engine: Arc<dyn Engine>,
+}
+
+/// As `workbench::back_up`, of PostgreSQL.
+pub async fn back_up(site: &Site) -> Result<Backup, Trouble> {
+    workbench::back_up(postgres(), site).await
+}
+
+pub fn judge(bytes: &[u8]) -> Result<Fingerprint, String> {
+    workbench::judge(postgres(), bytes)
 }
 
 pub fn postgres() -> &'static dyn Strategy {
@@ -249,177 +249,5 @@ impl Digest {
             self == other,
             "{what}: there is {more:#?}\ninstead of {less:#?}"
         );
-    }
-}
-
-#[derive(Debug, Clone)]
-pub struct Backup {
-    pub probe: Probe,
-    pub dumped: Dumped,
-    pub bytes: Bytes,
-    pub fingerprint: Fingerprint,
-}
-
-/// A backup that counts, or why not: all that is between a strategy and a green run.
-pub async fn back_up(site: &Site) -> Result<Backup, Trouble> {
-    let probe = postgres().probe(site).await?;
-    let mut sink = Heap::default();
-    let dumped = postgres().backup(site, &mut sink).await?;
-    let fingerprint = judge(&sink.bytes).map_err(Trouble::Invalid)?;
-    Ok(Backup {
-        probe,
-        dumped,
-        bytes: sink.bytes.into(),
-        fingerprint,
-    })
-}
-
-pub fn judge(bytes: &[u8]) -> Result<Fingerprint, String> {
-    let mut validator = postgres().validator();
-    bytes.chunks(60_000).for_each(|chunk| validator.feed(chunk));
-    validator.finish()
-}
-
-#[derive(Debug)]
-pub enum Trouble {
-    Strategy(StrategyError),
-    Invalid(String),
-}
-
-impl From<StrategyError> for Trouble {
-    fn from(error: StrategyError) -> Self {
-        Self::Strategy(error)
-    }
-}
-
-impl std::fmt::Display for Trouble {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Strategy(error) => write!(f, "{error}"),
-            Self::Invalid(fault) => f.write_str(fault),
-        }
-    }
-}
-
-impl Backup {
-    pub fn plan(&self, id: i64) -> RestorePlan {
-        let manifest = Manifest {
-            format: 1,
-            run: 1,
-            attempt: 1,
-            app: "shop".into(),
-            service: "db".into(),
-            config: 1,
-            config_revision: 1,
-            strategy: "postgres".into(),
-            source: Source {
-                subject: self.probe.subject.clone(),
-                server: self.probe.server.clone(),
-                tool: self.probe.tool.clone(),
-                ..Source::default()
-            },
-            artifact: Artifact {
-                key: "x".into(),
-                compression: Compression::None,
-                raw_bytes: self.bytes.len() as u64,
-                stored_bytes: self.bytes.len() as u64,
-                raw_sha256: String::new(),
-                stored_sha256: String::new(),
-            },
-            fingerprint: self.fingerprint.clone(),
-            warnings: Vec::new(),
-            started_at: Utc::now(),
-            finished_at: Utc::now(),
-            restore_by_hand: Vec::new(),
-        };
-        RestorePlan {
-            id,
-            manifest,
-            fingerprint: self.fingerprint.clone(),
-        }
-    }
-
-    pub fn stream(&self) -> RawStream {
-        pieces(&self.bytes)
-    }
-
-    pub async fn restore(&self, site: &Site, journal: &Notes) -> Result<Restored, StrategyError> {
-        postgres()
-            .restore(site, &self.plan(7), self.stream(), journal)
-            .await
-    }
-}
-
-/// In the sizes in which a decompressor hands them out.
-pub fn pieces(bytes: &Bytes) -> RawStream {
-    let bytes = bytes.clone();
-    let starts = (0..bytes.len()).step_by(64 * 1024);
-    let piece = move |from: usize| Ok(bytes.slice(from..bytes.len().min(from + 64 * 1024)));
-    stream::iter(starts.map(piece)).boxed()
-}
-
-#[derive(Default)]
-pub struct Heap {
-    pub bytes: Vec<u8>,
-}
-
-#[async_trait]
-impl Sink for Heap {
-    async fn write(&mut self, chunk: Bytes) -> Result<(), SinkClosed> {
-        self.bytes.extend_from_slice(&chunk);
-        Ok(())
-    }
-}
-
-type Hook = Box<dyn Fn(&Step) -> Result<(), JournalClosed> + Send + Sync>;
-
-/// A journal on paper. `at` acts when a step is recorded, and may refuse it.
-#[derive(Default)]
-pub struct Notes {
-    steps: Mutex<Vec<Step>>,
-    hook: Option<Hook>,
-    pub bytes: std::sync::atomic::AtomicU64,
-}
-
-impl Notes {
-    pub fn with(hook: impl Fn(&Step) -> Result<(), JournalClosed> + Send + Sync + 'static) -> Self {
-        Self {
-            hook: Some(Box::new(hook)),
-            ..Self::default()
-        }
-    }
-
-    /// Refuses this step: it is not recorded, and may not be done.
-    pub fn refusing(name: &'static str) -> Self {
-        Self::with(move |step| {
-            if step.name == name {
-                return Err(JournalClosed("taken over".into()));
-            }
-            Ok(())
-        })
-    }
-
-    pub fn steps(&self) -> Vec<Step> {
-        self.steps.lock().unwrap().clone()
-    }
-
-    pub fn names(&self) -> Vec<String> {
-        self.steps().into_iter().map(|step| step.name).collect()
-    }
-}
-
-#[async_trait]
-impl Journal for Notes {
-    async fn record(&self, step: Step) -> Result<(), JournalClosed> {
-        let allowed = self.hook.as_ref().map_or(Ok(()), |hook| hook(&step));
-        if allowed.is_ok() {
-            self.steps.lock().unwrap().push(step);
-        }
-        allowed
-    }
-
-    fn progress(&self, bytes: u64) {
-        self.bytes
-            .store(bytes, std::sync::atomic::Ordering::Relaxed);
     }
 }

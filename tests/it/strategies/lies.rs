@@ -1,0 +1,268 @@
+//! No green lie: whatever goes wrong with a backup, the run is not green, its message says what and
+//! what to do, nothing is left behind, and the next run is green without anybody cleaning up.
+
+use std::path::Path;
+
+use holdfast::{
+    domain::ids::ConfigId,
+    readmodel::runs,
+    target::memory::{Fault, Scope},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Kind, OwnFault, Scene};
+use crate::{
+    bed::{Bed, docker},
+    house::{EngineFault, House},
+};
+
+/// One case: its name, and a word that the message must hold.
+pub struct Case {
+    pub name: &'static str,
+    pub says: &'static str,
+}
+
+fn count_files(folder: &Path) -> usize {
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        count += if entry.path().is_dir() {
+            count_files(&entry.path())
+        } else {
+            1
+        };
+    }
+    count
+}
+
+pub struct Suite {
+    pub house: House,
+    pub bed: Bed,
+    pub config: ConfigId,
+    pub cases: usize,
+}
+
+impl Suite {
+    pub async fn new<K: Kind>(test: &str) -> Self {
+        let scene = Scene::<K>::set(test).await;
+        let suite = Self {
+            house: scene.house,
+            bed: scene.bed,
+            config: scene.config,
+            cases: 0,
+        };
+        suite.green().await;
+        suite
+    }
+
+    /// Raw bytes of the dump.
+    pub async fn green(&self) -> usize {
+        let run = self.house.back_up(self.config).await;
+        assert_eq!(run.status, "success", "{run:?}");
+        usize::try_from(run.raw_bytes.unwrap()).unwrap()
+    }
+
+    /// The run that was made under the fault, then one without it.
+    pub async fn judge(&mut self, case: Case, run: runs::Model, files_before: usize) {
+        let Case { name, says } = case;
+        assert_eq!(run.status, "failed", "{name}: a green lie: {run:?}");
+        let message = run.error_msg.clone().unwrap_or_default();
+        let hint = run.hint.clone().unwrap_or_default();
+        let detail = run.error_detail.clone().unwrap_or_default();
+        let all = format!("{message} {hint} {detail}").to_lowercase();
+        assert!(all.contains(&says.to_lowercase()), "{name}: {all}");
+        assert!(!message.is_empty() && !hint.is_empty(), "{name}: {run:?}");
+        assert!(!all.contains("secret"), "{name}: {all}");
+        assert_eq!(self.files(), files_before, "{name}: left something behind");
+        self.house.heal();
+        self.green().await;
+        self.cases += 1;
+        println!("not green: {name}: {message}");
+    }
+
+    pub fn files(&self) -> usize {
+        count_files(&self.house.data.path().join("backups"))
+    }
+
+    async fn engine(&mut self, name: &'static str, fault: EngineFault, says: &'static str) {
+        let files = self.files();
+        *self.house.faults.engine.lock().unwrap() = Some(fault);
+        let run = self.house.back_up(self.config).await;
+        self.judge(Case { name, says }, run, files).await;
+    }
+
+    async fn target(&mut self, name: &'static str, fault: Fault, scope: Scope, says: &'static str) {
+        let files = self.files();
+        *self.house.faults.target.lock().unwrap() = Some((fault, scope));
+        let run = self.house.back_up(self.config).await;
+        self.judge(Case { name, says }, run, files).await;
+    }
+
+    async fn own(&mut self, fault: &OwnFault) {
+        let OwnFault { name, says, .. } = fault;
+        let files = self.files();
+        (fault.make)(&self.bed);
+        let run = self.house.back_up(self.config).await;
+        (fault.mend)(&self.bed);
+        self.judge(Case { name, says }, run, files).await;
+    }
+
+    /// Something is done to the service while its dump is on the way.
+    async fn during<K: Kind>(&mut self, name: &'static str, words: &[&str]) {
+        let files = self.files();
+        let (reached, release) = (CancellationToken::new(), CancellationToken::new());
+        *self.house.faults.engine.lock().unwrap() = Some(EngineFault::Hold {
+            after: 100_000,
+            reached: reached.clone(),
+            release: release.clone(),
+        });
+        let id = self.house.request(self.config).await;
+        reached.cancelled().await;
+        docker(&[words, &[&self.bed.name]].concat());
+        release.cancel();
+        let run = self.house.run_over(id).await;
+        self.bed.start_again();
+        K::until_ready(&self.bed);
+        self.judge(Case { name, says: "" }, run, files).await;
+    }
+
+    async fn stopped<K: Kind>(&mut self) {
+        let files = self.files();
+        docker(&["stop", &self.bed.name]);
+        let run = self.house.back_up(self.config).await;
+        self.bed.start_again();
+        K::until_ready(&self.bed);
+        let case = Case {
+            name: "container stopped",
+            says: "not running",
+        };
+        self.judge(case, run, files).await;
+    }
+
+    pub fn report<K: Kind>(&self) {
+        println!(
+            "figure: promise 9: {}: {} ways to fail, 0 green, each next run green",
+            K::NAME,
+            self.cases
+        );
+    }
+}
+
+pub async fn lies<K: Kind>() {
+    let mut suite = Suite::new::<K>("lies").await;
+    let whole = suite.green().await;
+    streams(&mut suite, whole - K::END).await;
+    targets(&mut suite).await;
+    for fault in K::faults() {
+        suite.own(&fault).await;
+    }
+    suite
+        .during::<K>("container killed mid-dump", &["kill"])
+        .await;
+    suite
+        .during::<K>("container stopped mid-dump", &["stop", "-t", "1"])
+        .await;
+    suite.stopped::<K>().await;
+    disk_full(&mut suite).await;
+    suite.report::<K>();
+    suite.house.close().await;
+}
+
+async fn streams(suite: &mut Suite, before_end: usize) {
+    for (name, fault, says) in [
+        ("cut stream", EngineFault::CutAfter(100_000), "cut"),
+        (
+            "stream ends early, exit 0",
+            EngineFault::EndAfter(100_000),
+            "not whole",
+        ),
+        (
+            "stream ends just before its end, exit 0",
+            EngineFault::EndAfter(before_end),
+            "not whole",
+        ),
+        ("zero bytes, exit 0", EngineFault::Silence, ""),
+        ("no exit status", EngineFault::NoExit, "exit status"),
+        ("killed after its last byte", EngineFault::Killed, "killed"),
+        ("silence for ever", EngineFault::Hang, "nothing came"),
+    ] {
+        suite.engine(name, fault, says).await;
+    }
+}
+
+async fn targets(suite: &mut Suite) {
+    let artifacts = || Scope::Artifacts;
+    for (name, fault, scope, says) in [
+        ("target refuses", Fault::Refuse, Scope::All, "refused"),
+        (
+            "target full",
+            Fault::FullAfter(200_000),
+            Scope::All,
+            "space",
+        ),
+        (
+            "target dies mid-upload",
+            Fault::FailAfter(200_000),
+            artifacts(),
+            "",
+        ),
+        (
+            "target loses the end silently",
+            Fault::LoseAfter(200_000),
+            artifacts(),
+            "",
+        ),
+        (
+            "target flips a bit silently",
+            Fault::Corrupt(150_000),
+            artifacts(),
+            "sha-256",
+        ),
+        (
+            "a bit flips on the way",
+            Fault::CorruptOnWay(150_000),
+            artifacts(),
+            "sha-256",
+        ),
+        (
+            "reading back gives a flipped bit",
+            Fault::CorruptRead(150_000),
+            artifacts(),
+            "",
+        ),
+        (
+            "reading back breaks off",
+            Fault::FailReadAfter(150_000),
+            artifacts(),
+            "",
+        ),
+        (
+            "the manifest cannot be written",
+            Fault::Refuse,
+            Scope::Manifests,
+            "refused",
+        ),
+    ] {
+        suite.target(name, fault, scope, says).await;
+    }
+}
+
+/// A real disk that is really full.
+async fn disk_full(suite: &mut Suite) {
+    let folder = suite.house.data.path().join("backups/shop");
+    let files = suite.files();
+    let mount = std::process::Command::new("mount")
+        .args(["-t", "tmpfs", "-o", "size=300k", "tmpfs"])
+        .arg(&folder)
+        .status()
+        .unwrap();
+    assert!(mount.success(), "a small disk cannot be mounted");
+    let run = suite.house.back_up(suite.config).await;
+    assert_eq!(count_files(&folder), 0, "left on the full disk");
+    let umount = std::process::Command::new("umount").arg(&folder).status();
+    assert!(umount.unwrap().success());
+    let case = Case {
+        name: "disk full at the target",
+        says: "space",
+    };
+    suite.judge(case, run, files).await;
+}
