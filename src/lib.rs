@@ -4,6 +4,7 @@
 pub mod domain;
 pub mod failpoint;
 
+pub mod compose;
 pub mod docker;
 pub mod log;
 pub mod strategy;

@@ -6,6 +6,7 @@ pub use sea_orm_migration::prelude::*;
 mod m20261123_000001_log;
 mod m20261123_000002_read_models;
 mod m20261123_000003_secrets;
+mod m20261125_000010_uploads;
 
 pub struct Migrator;
 
@@ -16,6 +17,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000001_log::Migration),
             Box::new(m20261123_000002_read_models::Migration),
             Box::new(m20261123_000003_secrets::Migration),
+            Box::new(m20261125_000010_uploads::Migration),
         ]
     }
 }

@@ -277,16 +277,12 @@ impl Draft {
     /// Puts new secrets into the vault and their references into the spec.
     async fn seal(self, vault: &Vault, unit: &Unit) -> Result<ConfigSpec, LogError> {
         let mut spec = self.spec;
-        let at = unit.now().timestamp_millis();
-        let failed = |error: super::vault::VaultError| {
-            LogError::Database(sea_orm::DbErr::Custom(error.to_string()))
-        };
         for (key, secret) in &self.credentials {
-            let reference = vault.put(unit.tx(), secret, at).await.map_err(failed)?;
+            let reference = vault.seal(unit, secret).await?;
             spec.credentials.insert(key.clone(), reference);
         }
         for (key, secret) in &self.target_secrets {
-            let reference = vault.put(unit.tx(), secret, at).await.map_err(failed)?;
+            let reference = vault.seal(unit, secret).await?;
             spec.target_secrets.insert(key.clone(), reference);
         }
         Ok(spec)

@@ -7,7 +7,10 @@ mod apps;
 mod auth;
 mod backup;
 mod caller;
+mod composed;
 mod configs;
+mod coverage;
+mod detect;
 mod error;
 mod journal;
 mod restore;
@@ -28,9 +31,10 @@ use tokio_util::sync::CancellationToken;
 pub use self::{
     access::{NewSession, NewToken},
     activity::{Export, Head},
-    apps::{Project, Service},
     caller::Caller,
     configs::{ConfigInput, MASK},
+    coverage::Unprotected,
+    detect::{Detection, Origin, Project, Service},
     error::AppError,
     restores::{Preview, RestoreInput},
     runs::Download,
@@ -93,6 +97,7 @@ struct Inner {
     settings: Settings,
     services: ServiceLocks,
     throttle: Throttle,
+    seen: coverage::Seen,
     /// Turns at hashing passwords.
     hashing: Semaphore,
     jobs: Arc<sites::RunningJobs>,
@@ -124,6 +129,7 @@ impl Holdfast {
             settings,
             services: ServiceLocks::default(),
             throttle: Throttle::default(),
+            seen: coverage::Seen::default(),
             hashing: Semaphore::new(HASHERS),
             jobs: Arc::default(),
             interrupt: CancellationToken::new(),

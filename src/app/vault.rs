@@ -16,7 +16,10 @@ use chacha20poly1305::{
 use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait};
 use sha2::{Digest, Sha256};
 
-use crate::domain::{config::SecretRef, secret::Secret};
+use crate::{
+    domain::{config::SecretRef, secret::Secret},
+    log::{LogError, Unit},
+};
 
 const NONCE: usize = 24;
 
@@ -153,6 +156,14 @@ impl Vault {
         .exec_without_returning(tx)
         .await?;
         Ok(SecretRef(reference))
+    }
+
+    /// Seals a new secret together with the event that will name it.
+    pub async fn seal(&self, unit: &Unit, secret: &Secret) -> Result<SecretRef, LogError> {
+        let at = unit.now().timestamp_millis();
+        self.put(unit.tx(), secret, at)
+            .await
+            .map_err(|error| LogError::Database(DbErr::Custom(error.to_string())))
     }
 
     pub async fn get(

@@ -15,12 +15,15 @@ pub enum AppCommand {
     Add {
         /// Part of addresses and folder names: lower-case letters, digits and dashes
         slug: String,
-        /// Name of the compose project [default: the slug]
+        /// Name of the compose project [default: the compose file's own, else the slug]
         #[arg(long)]
         project: Option<String>,
         /// For people [default: the slug]
         #[arg(long)]
         name: Option<String>,
+        /// Absolute path of the compose file, as the server sees it
+        #[arg(long, value_name = "PATH")]
+        compose_path: Option<String>,
     },
     /// List apps
     List,
@@ -48,8 +51,14 @@ pub async fn run(command: AppCommand, to: &Connection, format: Format) -> anyhow
             slug,
             project,
             name,
+            compose_path,
         } => {
-            let body = json!({ "slug": slug, "project": project, "name": name });
+            let body = json!({
+                "slug": slug,
+                "project": project,
+                "name": name,
+                "compose_path": compose_path,
+            });
             let app = to.client.post("/api/apps", body).await?;
             output::one(format, &app, &COLUMNS)
         }

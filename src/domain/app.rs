@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     aggregate::{Aggregate, Refusal},
+    config::SecretRef,
     event::{Scope, StreamKind},
     failure::FieldErrors,
     ids::AppId,
@@ -17,9 +18,23 @@ pub struct AppSpec {
     pub name: String,
     /// The compose project's name, as in the label `com.docker.compose.project`.
     pub project: String,
-    /// Absolute path of the compose file on the server, when known.
+    /// Absolute path of the compose file on the server, when known; several with `:` between them,
+    /// each over the one before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compose_path: Option<String>,
+    /// Text of a compose file that was uploaded. Not beside a path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compose_upload: Option<SecretRef>,
+}
+
+impl AppSpec {
+    /// Of `compose_path`, when there is one.
+    pub fn check_path(path: Option<&str>) -> Result<(), FieldErrors> {
+        path.map_or(Ok(()), |path| {
+            path.split(':')
+                .try_for_each(|path| text::absolute_path("compose_path", path))
+        })
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,8 +151,9 @@ fn check(slug: Option<&str>, spec: &AppSpec) -> Result<(), FieldErrors> {
     }
     errors.merge(text::label("name", &spec.name));
     errors.merge(text::container_name("project", &spec.project));
-    if let Some(path) = &spec.compose_path {
-        errors.merge(text::absolute_path("compose_path", path));
+    errors.merge(AppSpec::check_path(spec.compose_path.as_deref()));
+    if spec.compose_path.is_some() && spec.compose_upload.is_some() {
+        errors.add("compose", "send a compose file or its path, not both");
     }
     errors.into_result()
 }

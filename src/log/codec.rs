@@ -160,6 +160,7 @@ mod tests {
             name: "shop".into(),
             project: "shop".into(),
             compose_path: None,
+            compose_upload: None,
         };
         assert_eq!(event.unwrap(), Event::App(AppEvent::Changed { spec }));
     }

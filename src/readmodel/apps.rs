@@ -7,6 +7,7 @@ use super::table::ReadModel;
 use crate::{
     domain::{
         app::{AppEvent, AppSpec},
+        config::SecretRef,
         event::{Event, StreamKind},
         ids::AppId,
     },
@@ -22,6 +23,8 @@ pub struct Model {
     pub name: String,
     pub project: String,
     pub compose_path: Option<String>,
+    /// Reference of an uploaded compose file in the vault.
+    pub compose_upload: Option<String>,
     pub created_at: i64,
     pub removed_at: Option<i64>,
 }
@@ -36,7 +39,7 @@ pub struct Apps;
 impl ReadModel for Apps {
     type Entity = Entity;
     const NAME: &'static str = "apps";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
 
     fn key(event: &Recorded) -> Option<i64> {
         (event.stream.kind == StreamKind::App).then_some(event.stream.id)
@@ -57,6 +60,7 @@ impl ReadModel for Apps {
                 name: spec.name.clone(),
                 project: spec.project.clone(),
                 compose_path: spec.compose_path.clone(),
+                compose_upload: uploaded(spec),
                 created_at: event.at.timestamp_millis(),
                 removed_at: None,
             }),
@@ -64,6 +68,7 @@ impl ReadModel for Apps {
                 name: spec.name.clone(),
                 project: spec.project.clone(),
                 compose_path: spec.compose_path.clone(),
+                compose_upload: uploaded(spec),
                 ..row
             }),
             AppEvent::Removed {} => row.map(|row| Model {
@@ -84,8 +89,13 @@ impl Model {
             name: self.name.clone(),
             project: self.project.clone(),
             compose_path: self.compose_path.clone(),
+            compose_upload: self.compose_upload.clone().map(SecretRef),
         }
     }
+}
+
+fn uploaded(spec: &AppSpec) -> Option<String> {
+    spec.compose_upload.clone().map(|reference| reference.0)
 }
 
 /// Apps that are not removed, by name.

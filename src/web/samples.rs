@@ -35,6 +35,7 @@ pub fn app(id: i64, slug: &str, name: &str) -> apps::Model {
         name: name.to_owned(),
         project: slug.to_owned(),
         compose_path: None,
+        compose_upload: None,
         created_at: millis("2026-11-01T00:00:00Z"),
         removed_at: None,
     }

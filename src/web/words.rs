@@ -51,6 +51,17 @@ pub fn size_or_dash(bytes: Option<i64>) -> String {
         .map_or_else(|| "–".to_owned(), size)
 }
 
+/// `db, cache and 2 more`.
+pub fn listed<'a>(names: impl Iterator<Item = &'a str>, limit: usize) -> String {
+    let names: Vec<&str> = names.collect();
+    let shown = names.iter().take(limit).copied();
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(limit) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
 /// `2.5 : 1`; nothing when it says nothing.
 pub fn ratio(raw: u64, stored: u64) -> Option<String> {
     if raw == 0 || stored == 0 {

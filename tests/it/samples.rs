@@ -25,6 +25,7 @@ pub fn app_spec() -> AppSpec {
         name: "Shop".into(),
         project: "shop".into(),
         compose_path: Some("/srv/shop/compose.yml".into()),
+        compose_upload: None,
     }
 }
 

@@ -7,14 +7,14 @@ use serde::Deserialize;
 
 use super::{
     answer::{Answer, Created, Done},
-    body::Body,
+    body::{Body, Sent},
     error::ApiError,
     values::Time,
     visit::Visit,
 };
 use crate::{
-    app::{Project, Service},
-    domain::app::AppSpec,
+    app::{Project, Service, Unprotected},
+    domain::{app::AppSpec, secret::Secret},
     readmodel::apps,
 };
 
@@ -27,7 +27,29 @@ pub struct App {
     /// Name of the compose project.
     project: String,
     compose_path: Option<String>,
+    /// A compose file was uploaded.
+    compose_uploaded: bool,
     created_at: Time,
+    /// Services with data that no enabled config covers. Absent when the engine does not answer and
+    /// no compose file says anything, and in lists.
+    unprotected: Option<Vec<UnprotectedService>>,
+}
+
+#[derive(Object)]
+#[oai(read_only_all)]
+pub struct UnprotectedService {
+    service: String,
+    /// What it holds, in words.
+    holds: String,
+}
+
+impl From<Unprotected> for UnprotectedService {
+    fn from(found: Unprotected) -> Self {
+        Self {
+            service: found.service,
+            holds: found.holds,
+        }
+    }
 }
 
 impl From<apps::Model> for App {
@@ -38,7 +60,9 @@ impl From<apps::Model> for App {
             name: app.name,
             project: app.project,
             compose_path: app.compose_path,
+            compose_uploaded: app.compose_upload.is_some(),
             created_at: Time::of(app.created_at),
+            unprotected: None,
         }
     }
 }
@@ -55,9 +79,13 @@ pub struct NewApp {
     /// Name of the compose project; the slug when absent.
     #[serde(default)]
     project: Option<String>,
-    /// Absolute path of the compose file on the server.
+    /// Absolute path of the compose file on the server; several with `:` between them, each over the
+    /// one before.
     #[serde(default)]
     compose_path: Option<String>,
+    /// Text of a compose file, in place of a path; in a form, the file itself.
+    #[serde(default)]
+    compose: Option<String>,
 }
 
 /// Absent fields keep their value.
@@ -69,6 +97,8 @@ pub struct AppChange {
     project: Option<String>,
     /// Empty: none.
     compose_path: Option<String>,
+    /// Text of a compose file, in place of a path. Empty: none.
+    compose: Option<String>,
 }
 
 /// A compose project that the engine shows.
@@ -129,17 +159,22 @@ impl Apps {
     }
 
     /// Registers an app
+    ///
+    /// A compose file that is named or sent must be readable. Without a project's name, the compose
+    /// file's own is taken.
     #[oai(path = "/apps", method = "post", operation_id = "add_app")]
-    async fn add_app(&self, visit: Visit, body: Body<NewApp>) -> Result<Created<App>, ApiError> {
+    async fn add_app(&self, visit: Visit, body: Sent<NewApp>) -> Result<Created<App>, ApiError> {
         let sent = body.0;
         let spec = AppSpec {
             name: sent.name.unwrap_or_default(),
             project: sent.project.unwrap_or_default(),
             compose_path: sent.compose_path.filter(|path| !path.is_empty()),
+            compose_upload: None,
         };
+        let compose = sent.compose.filter(|text| !text.is_empty());
         let app = visit
             .holdfast
-            .register_app(&visit.caller, &sent.slug, spec)
+            .register_composed_app(&visit.caller, &sent.slug, spec, compose.map(Secret::new))
             .await?;
         Ok(Created(app.into()))
     }
@@ -158,8 +193,16 @@ impl Apps {
     /// One app
     #[oai(path = "/apps/:slug", method = "get", operation_id = "get_app")]
     async fn get_app(&self, visit: Visit, slug: Path<String>) -> Answer<App> {
-        let app = visit.holdfast.app(&visit.caller, &slug).await?;
-        Ok(Json(app.into()))
+        let (holdfast, caller) = (&visit.holdfast, &visit.caller);
+        let app = holdfast.app(caller, &slug).await?;
+        let configs = holdfast.configs(caller, &app).await?;
+        let one = std::slice::from_ref(&app);
+        let unprotected = holdfast.unprotected(caller, one, &configs).await?;
+        let unprotected = unprotected.into_values().next();
+        Ok(Json(App {
+            unprotected: unprotected.map(|all| all.into_iter().map(Into::into).collect()),
+            ..app.into()
+        }))
     }
 
     /// Changes an app
@@ -174,13 +217,15 @@ impl Apps {
         let sent = body.0;
         spec.name = sent.name.unwrap_or(spec.name);
         spec.project = sent.project.unwrap_or(spec.project);
-        spec.compose_path = match sent.compose_path {
-            Some(path) => Some(path).filter(|path| !path.is_empty()),
-            None => spec.compose_path,
-        };
+        // One takes the place of the other.
+        if sent.compose.is_some() || sent.compose_path.is_some() {
+            spec.compose_upload = None;
+            spec.compose_path = sent.compose_path.filter(|path| !path.is_empty());
+        }
+        let compose = sent.compose.filter(|text| !text.is_empty());
         let app = visit
             .holdfast
-            .change_app(&visit.caller, &slug, spec)
+            .change_app(&visit.caller, &slug, spec, compose.map(Secret::new))
             .await?;
         Ok(Json(app.into()))
     }

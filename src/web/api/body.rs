@@ -1,7 +1,10 @@
 //! What was sent. Parsed so that every refusal names its field, bounded in size, and without any
 //! tolerance for fields that nobody knows: a misspelt option must not be lost in silence.
 
-use poem::{Request, RequestBody, Result, error::ReadBodyError, http::StatusCode};
+use poem::{
+    FromRequest, Request, RequestBody, Result, error::ReadBodyError, http::StatusCode,
+    web::Multipart,
+};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions, Object,
     registry::{MetaMediaType, MetaRequest, MetaSchema, MetaSchemaRef, Registry},
@@ -9,6 +12,7 @@ use poem_openapi::{
 };
 use serde::{Deserialize, Deserializer, de::DeserializeOwned, de::Error as _};
 use serde_json::Value;
+use tokio::io::AsyncReadExt;
 
 use super::error::ApiError;
 
@@ -21,6 +25,9 @@ pub struct Body<T>(pub T);
 
 /// A JSON body that may be left out.
 pub struct MaybeBody<T>(pub T);
+
+/// A JSON body, or the same fields as a form with files (`multipart/form-data`).
+pub struct Sent<T>(pub T);
 
 /// Nothing to say: whoever says something is told that it would be lost.
 #[derive(Object, Deserialize, Default)]
@@ -79,6 +86,77 @@ impl<'a, T: DeserializeOwned + Default + Type> ApiExtractor<'a> for MaybeBody<T>
     }
 }
 
+impl<'a, T: DeserializeOwned + Type> ApiExtractor<'a> for Sent<T> {
+    const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
+    type ParamType = ();
+    type ParamRawType = ();
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn request_meta() -> Option<MetaRequest> {
+        let mut meta = meta::<T>(true);
+        meta.content.push(MetaMediaType {
+            content_type: "multipart/form-data",
+            schema: T::schema_ref(),
+        });
+        Some(meta)
+    }
+
+    async fn from_request(
+        request: &'a Request,
+        body: &mut RequestBody,
+        options: ExtractParamOptions<()>,
+    ) -> Result<Self> {
+        let form = request.content_type().is_some_and(|kind| {
+            let kind = kind.trim_start().to_ascii_lowercase();
+            kind.starts_with("multipart/form-data")
+        });
+        if !form {
+            return Body::from_request(request, body, options)
+                .await
+                .map(|Body(sent)| Self(sent));
+        }
+        let fields = fields_of_form(request, body).await?;
+        let text = Value::Object(fields).to_string();
+        Ok(Self(parse(text.as_bytes())?))
+    }
+}
+
+/// Every part is a text under its name, files among them.
+async fn fields_of_form(
+    request: &Request,
+    body: &mut RequestBody,
+) -> Result<serde_json::Map<String, Value>> {
+    let broken = || ApiError::invalid("", "the form could not be read to its end");
+    let mut form = <Multipart as FromRequest>::from_request(request, body)
+        .await
+        .map_err(|_| broken())?;
+    let (mut fields, mut left) = (serde_json::Map::new(), MAX);
+    while let Some(part) = form.next_field().await.map_err(|_| broken())? {
+        let name = part.name().unwrap_or_default().to_owned();
+        let mut bytes = Vec::new();
+        let mut part = part.into_async_read().take(left as u64 + 1);
+        part.read_to_end(&mut bytes).await.map_err(|_| broken())?;
+        left = left.checked_sub(bytes.len()).ok_or_else(too_large)?;
+        let text = String::from_utf8(bytes)
+            .map_err(|_| ApiError::invalid(&short(&name), "it is no text"))?;
+        if fields.insert(name.clone(), text.into()).is_some() {
+            return Err(ApiError::invalid(&short(&name), "it was sent twice").into());
+        }
+    }
+    Ok(fields)
+}
+
+fn too_large() -> ApiError {
+    ApiError::new(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "too_large",
+        "a body is at most 1 MiB long",
+    )
+}
+
 fn meta<T: Type>(required: bool) -> MetaRequest {
     MetaRequest {
         description: None,
@@ -95,11 +173,7 @@ async fn read(body: &mut RequestBody) -> Result<Vec<u8>, ApiError> {
     let body = body.take().map_err(unreadable)?;
     match body.into_bytes_limit(MAX).await {
         Ok(bytes) => Ok(bytes.to_vec()),
-        Err(ReadBodyError::PayloadTooLarge) => Err(ApiError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too_large",
-            "a body is at most 1 MiB long",
-        )),
+        Err(ReadBodyError::PayloadTooLarge) => Err(too_large()),
         Err(_) => Err(ApiError::invalid(
             "",
             "the body could not be read to its end",

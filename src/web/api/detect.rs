@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use poem_openapi::{Object, OpenApi, param::Path, payload::Json};
 
-use super::{answer::Answer, error::ApiError, visit::Visit};
+use super::{answer::Answer, visit::Visit};
 use crate::{
-    app::{AppError, Service},
+    app::{Detection as Found, Origin, Service},
     strategy::{self, Strategy},
 };
 
@@ -15,8 +15,10 @@ use crate::{
 pub struct Detect {
     /// One entry a strategy, always in the same order.
     strategies: Vec<Detected>,
-    /// Why nothing could be detected.
+    /// Why this is nothing, or not all.
     error: Option<String>,
+    /// What of the compose file could not be followed.
+    notes: Vec<String>,
 }
 
 #[derive(Object)]
@@ -39,7 +41,13 @@ pub struct DetectedService {
     /// Why it fits.
     reason: String,
     running: bool,
+    /// False for a service that stands in the compose file and was never started.
+    has_container: bool,
+    /// Without one of these profiles the service is not started.
+    profiles: Vec<String>,
+    /// What the service's label says, else what was found.
     paths: Vec<String>,
+    /// What was found out, and what labels ask for: `schedule`, `target`, `retention`.
     metadata: BTreeMap<String, String>,
 }
 
@@ -47,7 +55,7 @@ pub struct Detection;
 
 #[OpenApi]
 impl Detection {
-    /// What could be backed up in an app, by the running engine's containers and their labels
+    /// What could be backed up in an app, by its compose file and by the running engine
     #[oai(
         path = "/apps/:slug/backups/detect",
         method = "get",
@@ -55,24 +63,23 @@ impl Detection {
     )]
     async fn detect(&self, visit: Visit, slug: Path<String>) -> Answer<Detect> {
         let app = visit.holdfast.app(&visit.caller, &slug).await?;
-        match visit.holdfast.services(&visit.caller, &app).await {
-            Ok(services) => Ok(Json(found(&services))),
-            Err(AppError::Failed(failure)) => Ok(Json(Detect {
-                strategies: Vec::new(),
-                error: Some(failure.message),
-            })),
-            Err(error) => Err(ApiError::from(error)),
-        }
+        let found = visit.holdfast.detect(&visit.caller, &app).await?;
+        Ok(Json(found.into()))
     }
 }
 
-fn found(services: &[Service]) -> Detect {
-    let strategies = strategy::ALL.iter();
-    Detect {
-        strategies: strategies
-            .map(|strategy| fitting(*strategy, services))
-            .collect(),
-        error: None,
+impl From<Found> for Detect {
+    fn from(found: Found) -> Self {
+        // Nothing is known of the services: an empty list, not strategies that fit none.
+        let nothing = found.problem.is_some() && found.services.is_empty();
+        let strategies = strategy::ALL.iter().filter(|_| !nothing);
+        Self {
+            strategies: strategies
+                .map(|strategy| fitting(*strategy, &found.services))
+                .collect(),
+            error: found.problem,
+            notes: found.notes,
+        }
     }
 }
 
@@ -87,6 +94,8 @@ fn fitting(strategy: &dyn Strategy, services: &[Service]) -> Detected {
                 label: format!("{} ({})", service.name, service.image),
                 reason: detected.reason.clone(),
                 running: service.running,
+                has_container: service.origin == Origin::Engine,
+                profiles: service.profiles.clone(),
                 paths: detected.paths.clone(),
                 metadata: detected.metadata.clone(),
             })

@@ -10,7 +10,7 @@ use super::{
     visit::Visit,
 };
 use crate::{
-    app::AppError,
+    app::{AppError, Unprotected},
     readmodel::{
         apps, configs,
         overview::{self, AppTotals, Beat},
@@ -54,8 +54,12 @@ pub struct AppSummary {
     /// Age of the oldest of the configs' newest backups: what would be lost at most. Absent as
     /// long as a config has none.
     rpo_seconds: Option<i64>,
-    /// Share of the configs that are protected as they should be, 0 to 1.
+    /// Share of what holds data that is protected as it should be, 0 to 1: of the configs, and of the
+    /// services that no enabled config covers.
     coverage: f64,
+    /// Services with data that no enabled config covers. Absent when nothing can be seen of the
+    /// app: the engine does not answer, and no compose file says anything.
+    unprotected: Option<Vec<String>>,
 }
 
 #[derive(Object)]
@@ -95,6 +99,8 @@ struct Facts {
     /// By app.
     totals: BTreeMap<i64, AppTotals>,
     recent: Vec<runs::Model>,
+    /// By app.
+    unprotected: BTreeMap<i64, Vec<Unprotected>>,
 }
 
 impl Facts {
@@ -116,10 +122,15 @@ impl Facts {
             limit: RECENT,
             ..runs::Filter::default()
         };
+        let apps = visit.holdfast.apps(&visit.caller).await?;
+        let configs = configs::list(db).await.map_err(AppError::from)?;
+        let unprotected = visit.holdfast.unprotected(&visit.caller, &apps, &configs);
+        let unprotected = unprotected.await?;
         Ok(Self {
             now,
-            apps: visit.holdfast.apps(&visit.caller).await?,
-            configs: configs::list(db).await.map_err(AppError::from)?,
+            unprotected,
+            apps,
+            configs,
             newest: by_config(newest),
             successes: by_config(successes),
             totals: totals.into_iter().map(|row| (row.app_id, row)).collect(),
@@ -149,6 +160,7 @@ impl Facts {
             .filter_map(|config| Some((next_run(&config.spec(), self.now)?, *config)))
             .min_by_key(|(at, _)| *at);
         let totals = self.totals.get(&app.id);
+        let unprotected = self.unprotected.get(&app.id);
         let points: Option<Vec<_>> = healths.iter().map(|health| health.restore_point).collect();
         let oldest = points.and_then(|points| points.into_iter().min());
         let mut strategies: Vec<String> = configs.iter().map(|c| c.strategy.clone()).collect();
@@ -169,7 +181,12 @@ impl Facts {
             next_cron: next.map(|(_, config)| config.schedule_cron.clone()),
             next_run_at: next.map(|(at, _)| at.into()),
             rpo_seconds: oldest.map(|oldest| (self.now - oldest).num_seconds().max(0)),
-            coverage: share(count(State::Protected), configs.len()),
+            coverage: share(
+                count(State::Protected),
+                configs.len() + unprotected.map_or(0, Vec::len),
+            ),
+            unprotected: unprotected
+                .map(|all| all.iter().map(|found| found.service.clone()).collect()),
         }
     }
 

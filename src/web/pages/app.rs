@@ -58,6 +58,8 @@ struct Last {
 struct Configs {
     slug: String,
     rows: Vec<ConfigRow>,
+    /// Services with data that no enabled config covers, and what they hold.
+    unprotected: Vec<(String, String)>,
     can_act: bool,
     token: Token,
 }
@@ -176,9 +178,15 @@ impl Configs {
                 visit.now,
             ));
         }
+        let one = std::slice::from_ref(app);
+        let unprotected = visit.holdfast.unprotected(&visit.caller, one, &configs);
+        let unprotected = unprotected.await?.into_values().flatten();
         Ok(Self {
             slug: app.slug.clone(),
             rows,
+            unprotected: unprotected
+                .map(|found| (found.service, found.holds))
+                .collect(),
             can_act: visit.can_act(),
             token: Token(visit.browser.form_token()),
         })

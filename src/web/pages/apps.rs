@@ -52,7 +52,7 @@ struct NewApp {
 #[derive(Template)]
 #[template(path = "apps/_form.html")]
 struct AddForm {
-    fields: [Field; 3],
+    fields: [Field; 4],
     token: Token,
 }
 
@@ -81,6 +81,7 @@ pub async fn add_form(visit: Visit, Query(asked): Query<Asked>) -> Result<Respon
         slug: &slug_of(&asked.project),
         name: "",
         project: &asked.project,
+        compose_path: "",
     };
     let content = NewApp {
         found: found(&visit).await,
@@ -95,11 +96,13 @@ pub async fn add(visit: Visit, form: Form) -> Result<Response, WebError> {
         slug: form.text("slug"),
         name: form.text("name"),
         project: form.text("project"),
+        compose_path: form.text("compose_path"),
     };
     let spec = AppSpec {
         name: typed.name.to_owned(),
         project: typed.project.to_owned(),
-        compose_path: None,
+        compose_path: (!typed.compose_path.is_empty()).then(|| typed.compose_path.to_owned()),
+        compose_upload: None,
     };
     let added = visit
         .holdfast
@@ -130,6 +133,7 @@ struct Typed<'a> {
     slug: &'a str,
     name: &'a str,
     project: &'a str,
+    compose_path: &'a str,
 }
 
 impl AddForm {
@@ -148,6 +152,10 @@ impl AddForm {
                 .help("For people. The short name when empty.")
                 .value(typed.name)
                 .error(errors, "name"),
+            Field::new("compose_path", "Compose file")
+                .help("Absolute path on this server, when it can be read here: then services are found that do not run, and labels count as they are written today.")
+                .value(typed.compose_path)
+                .error(errors, "compose_path"),
         ];
         if errors.0.is_empty() {
             let first = usize::from(!typed.project.is_empty());

@@ -1,5 +1,6 @@
 //! The API as its clients see it: the real web server of this process on a port of its own.
 
+mod detect;
 mod document;
 mod input;
 mod roles;

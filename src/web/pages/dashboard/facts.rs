@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Duration, Utc};
 
 use crate::{
-    app::AppError,
+    app::{AppError, Unprotected},
     readmodel::{
         apps, configs,
         overview::{self, Beat, Totals},
@@ -29,6 +29,8 @@ pub struct Facts {
     pub newest: BTreeMap<i64, Beat>,
     pub successes: BTreeMap<i64, Beat>,
     pub totals: Totals,
+    /// By app: services with data that no enabled config covers.
+    pub unprotected: BTreeMap<i64, Vec<Unprotected>>,
 }
 
 impl Facts {
@@ -40,9 +42,13 @@ impl Facts {
         for beat in overview::beats(db, bars).await.map_err(AppError::from)? {
             beats.entry(beat.app_id).or_default().push(beat);
         }
+        let (holdfast, caller) = (&visit.holdfast, &visit.caller);
+        let apps = holdfast.apps(caller).await?;
+        let configs = configs::list(db).await.map_err(AppError::from)?;
         Ok(Self {
-            apps: visit.holdfast.apps(&visit.caller).await?,
-            configs: configs::list(db).await.map_err(AppError::from)?,
+            unprotected: holdfast.unprotected(caller, &apps, &configs).await?,
+            apps,
+            configs,
             beats,
             newest: by_config(overview::newest(db).await.map_err(AppError::from)?),
             successes: by_config(

@@ -16,6 +16,9 @@ use crate::{
     },
 };
 
+/// Services without a backup that a row names.
+const NAMED: usize = 3;
+
 #[derive(Debug, Clone)]
 pub struct AppRow {
     pub slug: String,
@@ -30,6 +33,8 @@ pub struct AppRow {
     pub next: NextRun,
     pub size: String,
     pub trend: Option<Trend>,
+    /// Services with data that nothing backs up, named.
+    pub unprotected: Option<String>,
 }
 
 /// When the next run is, as it is shown.
@@ -89,7 +94,12 @@ fn row(
     };
     let sizes = beats.iter().filter(|beat| beat.status == "success");
     let last = beats.first().filter(|beat| beat.status != "success");
+    let unprotected = facts.unprotected.get(&app.id).filter(|all| !all.is_empty());
     AppRow {
+        unprotected: unprotected.map(|all| {
+            let names = all.iter().map(|found| found.service.as_str());
+            words::listed(names, NAMED)
+        }),
         slug: app.slug.clone(),
         name: app.name.clone(),
         badge: own
