@@ -214,16 +214,23 @@ impl Holdfast {
         app: &apps::Model,
         run: &runs::Model,
         service: &str,
+        subject: &str,
     ) -> Result<DestinationNow, Failure> {
-        let spec = pinned_spec(run)?;
-        let strategy = sites::strategy_of(&spec)?;
+        let pinned = pinned_spec(run)?;
+        let strategy = sites::strategy_of(&pinned)?;
         let container = self.container_of(app, service).await?;
         sites::must_run_for(strategy, &container)?;
+        if service != pinned.service {
+            self.must_be_of_kind(app, &pinned.strategy, &container)
+                .await?;
+        }
+        let config = ConfigId(run.backup_config_id);
+        let spec = self.spec_at(app, service, pinned, config).await?;
         let site = self
             .site(container, &spec, CancellationToken::new())
             .await?;
         let probe = if site.container.running {
-            strategy.probe(&site).await?
+            strategy.destination(&site, subject).await?
         } else {
             Probe::default()
         };
@@ -242,12 +249,6 @@ impl Holdfast {
         cancel: &CancellationToken,
     ) -> Result<PlaceOfRestore, Failure> {
         let run = self.run_of(state.run).await?;
-        let mut spec = pinned_spec(&run)?;
-        // The pin says what was backed up and how; who may log in today, the present config knows.
-        let config = configs::get(self.db(), ConfigId(run.backup_config_id)).await;
-        if let Some(present) = config.map_err(internal)?.filter(|c| c.removed_at.is_none()) {
-            spec.credentials.extend(present.spec().credentials);
-        }
         let app = apps::get(self.db(), AppId(state.app.0))
             .await
             .map_err(internal)?
@@ -265,12 +266,44 @@ impl Holdfast {
             Some(container) => container,
             None => self.container_of(&app, &state.service).await?,
         };
+        let (pinned, config) = (pinned_spec(&run)?, ConfigId(run.backup_config_id));
+        let target_spec = pinned.clone();
+        let spec = self.spec_at(&app, &state.service, pinned, config).await?;
         Ok(PlaceOfRestore {
             strategy: sites::strategy_of(&spec)?,
             site: self.site(container, &spec, cancel.clone()).await?,
             run,
-            spec,
+            spec: target_spec,
         })
+    }
+
+    /// How to work in `service`. The pin says what was backed up and how; who may log in today, the
+    /// present config knows. Another service has options and accounts of its own: those of its own
+    /// config, else what its container says.
+    async fn spec_at(
+        &self,
+        app: &apps::Model,
+        service: &str,
+        mut pinned: ConfigSpec,
+        config: ConfigId,
+    ) -> Result<ConfigSpec, Failure> {
+        if service == pinned.service {
+            let config = configs::get(self.db(), config).await.map_err(internal)?;
+            if let Some(present) = config.filter(|config| config.removed_at.is_none()) {
+                pinned.credentials.extend(present.spec().credentials);
+            }
+            return Ok(pinned);
+        }
+        let configs = configs::of_app(self.db(), app.app_id()).await;
+        let own = configs.map_err(internal)?.into_iter();
+        let own = own.map(|config| config.spec());
+        let mut own = own.filter(|own| own.service == service && own.strategy == pinned.strategy);
+        Ok(own.next().unwrap_or_else(|| ConfigSpec {
+            service: service.to_owned(),
+            strategy: pinned.strategy,
+            paths: pinned.paths,
+            ..ConfigSpec::default()
+        }))
     }
 
     async fn run_of(&self, id: RunId) -> Result<runs::Model, Failure> {
@@ -369,7 +402,7 @@ pub(super) fn out_of_order(mut failure: Failure) -> Failure {
     failure.or_hint("The service may be closed to its app; the steps above say what was done.")
 }
 
-fn pinned_spec(run: &runs::Model) -> Result<ConfigSpec, Failure> {
+pub(super) fn pinned_spec(run: &runs::Model) -> Result<ConfigSpec, Failure> {
     run.pin().map(|pin| pin.spec).ok_or_else(|| {
         Failure::permanent(
             format!(
@@ -381,6 +414,6 @@ fn pinned_spec(run: &runs::Model) -> Result<ConfigSpec, Failure> {
     })
 }
 
-fn internal(error: impl Into<AppError>) -> Failure {
+pub(super) fn internal(error: impl Into<AppError>) -> Failure {
     Failure::temporary(error.into().to_string(), "It is tried again.")
 }

@@ -1,19 +1,19 @@
 //! Restores as people see them: preview, ask for one, cancel, undo. The work is in `restore`.
 
-use super::{
-    AppError, Caller, Holdfast, Result,
-    sites::{as_field, must_run_for, strategy_of},
-};
+use super::{AppError, Caller, Holdfast, Result, detect, restore::pinned_spec, sites};
 use crate::{
+    docker::Container,
     domain::{
         access::Role,
         aggregate::Refusal,
         event::StreamKind,
+        failure::Failure,
         ids::{AppId, RestoreId, RunId},
         manifest::Manifest,
         restore::{Restore, RestoreCommand},
+        text,
     },
-    readmodel::{apps, restores, runs},
+    readmodel::{apps, configs, restores, runs},
 };
 
 #[derive(Debug, Clone, Default)]
@@ -55,7 +55,8 @@ impl Holdfast {
         let app = self.app_by_id(caller, AppId(run.app_id)).await?;
         let manifest = self.read_manifest(&run).await?;
         let service = service.unwrap_or_else(|| manifest.service.clone());
-        let destination = self.destination_now(&app, &run, &service).await;
+        let subject = manifest.source.subject.as_str();
+        let destination = self.destination_now(&app, &run, &service, subject).await;
         Ok(Preview {
             dump_ms: run.duration_ms(),
             destination: destination.map_err(|failure| failure.message),
@@ -76,15 +77,20 @@ impl Holdfast {
         caller.must_be(Role::Operator)?;
         let run = self.restorable(caller, id).await?;
         let app = self.app_by_id(caller, AppId(run.app_id)).await?;
-        let spec = run.pin().map(|pin| pin.spec).unwrap_or_default();
-        let strategy = strategy_of(&spec)?;
-        let service = input.service.unwrap_or(spec.service);
-        crate::domain::text::container_name("service", &service)?;
-        let container = self
-            .container_of(&app, &service)
-            .await
-            .map_err(|failure| as_field("service", failure))?;
-        must_run_for(strategy, &container).map_err(|error| as_field("service", error.into()))?;
+        let pinned = pinned_spec(&run)?;
+        let strategy = sites::strategy_of(&pinned)?;
+        let service = input.service.unwrap_or_else(|| pinned.service.clone());
+        text::container_name("service", &service)?;
+        let refused = |failure| sites::as_field("service", failure);
+        let container = self.container_of(&app, &service).await.map_err(refused)?;
+        sites::must_run_for(strategy, &container).map_err(|error| refused(error.into()))?;
+        if service != pinned.service {
+            self.must_be_of_kind(&app, &pinned.strategy, &container)
+                .await
+                .map_err(refused)?;
+        }
+        // A container's name was said: from here on it is its service.
+        let service = container.service().map_or(service, str::to_owned);
         let app = app.app_id();
         let restore = self
             .log()
@@ -147,6 +153,37 @@ impl Holdfast {
             .execute::<Restore>(caller.cause(), id.0, RestoreCommand::Undo)
             .await?;
         Ok(())
+    }
+
+    /// Of the strategy's kind is what its image or label says, or what a config of the app backs up so.
+    pub(super) async fn must_be_of_kind(
+        &self,
+        app: &apps::Model,
+        strategy: &str,
+        container: &Container,
+    ) -> Result<(), Failure> {
+        let (found, _) = detect::strategies(container);
+        if found.contains_key(strategy) {
+            return Ok(());
+        }
+        let configs = configs::of_app(self.db(), app.app_id()).await;
+        let configs = configs.map_err(super::restore::internal)?;
+        let names = [container.service().unwrap_or_default(), &container.name];
+        let known = |c: &configs::Model| c.strategy == strategy && names.contains(&&*c.service);
+        if configs.iter().any(known) {
+            return Ok(());
+        }
+        Err(Failure::permanent(
+            format!(
+                "{} is not of this kind: its image is {}",
+                container.service().unwrap_or(&container.name),
+                container.image
+            ),
+            format!(
+                "Choose another service; if it is of this kind, give it the label \
+                 holdfast.backup.strategy={strategy}."
+            ),
+        ))
     }
 
     async fn restorable(&self, caller: &Caller, id: RunId) -> Result<runs::Model> {

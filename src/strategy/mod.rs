@@ -76,6 +76,14 @@ pub trait Strategy: Send + Sync {
     /// Looks before dumping: is the tool there, does the database exist, which versions.
     async fn probe(&self, site: &Site) -> Result<Probe, StrategyError>;
 
+    /// What a restore of `subject` would meet in this service, without touching anything: the
+    /// content that it would replace, and its size; no size when there is none yet. For strategies
+    /// whose subject need not be there for a restore, this is not what the probe finds.
+    async fn destination(&self, site: &Site, subject: &str) -> Result<Probe, StrategyError> {
+        let _ = subject;
+        self.probe(site).await
+    }
+
     async fn backup(&self, site: &Site, sink: &mut dyn Sink) -> Result<Dumped, StrategyError>;
 
     fn validator(&self) -> Box<dyn Validator>;

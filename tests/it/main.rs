@@ -15,6 +15,7 @@ mod cli;
 mod crash;
 mod docker;
 mod domain;
+mod elsewhere;
 mod golden;
 mod house;
 mod log;

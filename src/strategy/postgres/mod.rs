@@ -9,6 +9,7 @@
 
 mod by_hand;
 mod check;
+mod destination;
 mod discard;
 mod dump;
 mod errors;
@@ -96,6 +97,10 @@ impl Strategy for Postgres {
 
     async fn probe(&self, site: &Site) -> Result<Probe, StrategyError> {
         dump::probe(site).await
+    }
+
+    async fn destination(&self, site: &Site, subject: &str) -> Result<Probe, StrategyError> {
+        destination::look(site, subject).await
     }
 
     async fn backup(&self, site: &Site, sink: &mut dyn Sink) -> Result<Dumped, StrategyError> {
