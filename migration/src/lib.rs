@@ -7,6 +7,7 @@ mod m20261123_000001_log;
 mod m20261123_000002_read_models;
 mod m20261123_000003_secrets;
 mod m20261125_000010_uploads;
+mod m20261125_000011_restore_sources;
 
 pub struct Migrator;
 
@@ -18,6 +19,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000002_read_models::Migration),
             Box::new(m20261123_000003_secrets::Migration),
             Box::new(m20261125_000010_uploads::Migration),
+            Box::new(m20261125_000011_restore_sources::Migration),
         ]
     }
 }

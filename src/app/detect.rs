@@ -123,7 +123,8 @@ impl Holdfast {
         Ok(merged(&app.project, containers, described.as_ref()))
     }
 
-    /// The one service of the app that `strategy` fits, for configs that name none.
+    /// The one service of the app that `strategy` fits, for configs that name none. One that was never
+    /// started can have no config yet.
     pub(super) async fn only_service(
         &self,
         caller: &Caller,
@@ -133,6 +134,7 @@ impl Holdfast {
         let services = self.services(caller, app).await?;
         let mut fitting = services
             .into_iter()
+            .filter(|service| service.origin == Origin::Engine)
             .filter(|service| service.strategies.contains_key(strategy))
             .map(|service| service.name);
         match (fitting.next(), fitting.next()) {

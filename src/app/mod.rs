@@ -13,6 +13,7 @@ mod coverage;
 mod detect;
 mod error;
 mod journal;
+mod place;
 mod restore;
 mod restores;
 mod runs;
@@ -21,6 +22,7 @@ mod sites;
 mod system;
 mod tokens;
 mod undo;
+mod uploads;
 mod vault;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -40,6 +42,7 @@ pub use self::{
     runs::Download,
     system::{Check, Verdict},
     tokens::Token,
+    uploads::{Received, UploadInput},
     vault::{MasterKey, Vault, write_private},
 };
 use self::{auth::Throttle, sites::ServiceLocks};
@@ -98,6 +101,7 @@ struct Inner {
     services: ServiceLocks,
     throttle: Throttle,
     seen: coverage::Seen,
+    receiving: uploads::Receiving,
     /// Turns at hashing passwords.
     hashing: Semaphore,
     jobs: Arc<sites::RunningJobs>,
@@ -130,6 +134,7 @@ impl Holdfast {
             services: ServiceLocks::default(),
             throttle: Throttle::default(),
             seen: coverage::Seen::default(),
+            receiving: uploads::Receiving::default(),
             hashing: Semaphore::new(HASHERS),
             jobs: Arc::default(),
             interrupt: CancellationToken::new(),

@@ -5,18 +5,16 @@ use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AppError, Holdfast, Result,
-    journal::RestoreJournal,
-    restores::{DestinationNow, job_name},
+    AppError, Holdfast, Result, journal::RestoreJournal, place::PlaceOfRestore, restores::job_name,
     sites,
 };
 use crate::{
     docker::DockerError,
     domain::{
         aggregate::Refusal,
-        config::ConfigSpec,
         failure::{Failure, FailureKind},
-        ids::{AppId, ConfigId, RestoreId, RunId},
+        ids::RestoreId,
+        manifest::Fingerprint,
         restore::{Destination, Restore, RestoreCommand, RestoreStatus},
     },
     engine::{
@@ -25,8 +23,7 @@ use crate::{
     },
     failpoint,
     log::{Cause, LogError},
-    readmodel::{apps, configs, runs},
-    strategy::{Probe, Restored, Settled, Site, Strategy, StrategyError},
+    strategy::{Restored, Settled, StrategyError},
 };
 
 impl Holdfast {
@@ -71,12 +68,8 @@ impl Holdfast {
             .map_err(RestoreError::Artifact)?;
         sites::must_run_for(place.strategy, &place.site.container)
             .map_err(|error| RestoreError::Artifact(error.into()))?;
-        let manifest = self
-            .read_manifest(&place.run)
-            .await
-            .map_err(RestoreError::Artifact)?;
-        let target = self
-            .target(&place.spec)
+        let (manifest, target) = self
+            .artifact_of(&place)
             .await
             .map_err(RestoreError::Artifact)?;
         let turn = self.turn(&place.site.container.id);
@@ -166,9 +159,9 @@ impl Holdfast {
         let _working = self.work_on(id)?;
         let command = match self.settle_now(&state).await {
             Ok((Settled::AsBefore, _)) => RestoreCommand::SettleAsBefore { attempt },
-            Ok((Settled::Restored(kept), run)) => RestoreCommand::Succeed {
+            Ok((Settled::Restored(kept), fingerprint)) => RestoreCommand::Succeed {
                 attempt,
-                fingerprint: run.fingerprint().unwrap_or_default(),
+                fingerprint,
                 kept,
                 keep_until: self.keep_until(),
                 warnings: vec![format!("{}; it was found complete", state.broken_off())],
@@ -186,9 +179,9 @@ impl Holdfast {
     pub(super) async fn settle_now(
         &self,
         state: &Restore,
-    ) -> Result<(Settled, runs::Model), Failure> {
+    ) -> Result<(Settled, Fingerprint), Failure> {
         if state.steps.is_empty() {
-            return Ok((Settled::AsBefore, self.run_of(state.run).await?));
+            return Ok((Settled::AsBefore, Fingerprint::default()));
         }
         let place = self.restore_place(state, &CancellationToken::new()).await;
         let place = place.map_err(later)?;
@@ -200,117 +193,13 @@ impl Holdfast {
             swept => swept.map_err(or_later)?,
         }
         let settled = place.strategy.settle(&place.site, &state.steps).await;
-        Ok((settled.map_err(or_later)?, place.run))
+        Ok((settled.map_err(or_later)?, place.backup.fingerprint()))
     }
 
     /// Marks the restore as at work in this process. While it is already, the job comes back.
     pub(super) fn work_on(&self, id: RestoreId) -> Result<sites::RunningJob> {
         let job = self.0.jobs.begin(&job_name(id), &self.0.interrupt);
         job.ok_or_else(|| AppError::Conflict(format!("restore {id} is at work already")))
-    }
-
-    pub(super) async fn destination_now(
-        &self,
-        app: &apps::Model,
-        run: &runs::Model,
-        service: &str,
-        subject: &str,
-    ) -> Result<DestinationNow, Failure> {
-        let pinned = pinned_spec(run)?;
-        let strategy = sites::strategy_of(&pinned)?;
-        let container = self.container_of(app, service).await?;
-        sites::must_run_for(strategy, &container)?;
-        if service != pinned.service {
-            self.must_be_of_kind(app, &pinned.strategy, &container)
-                .await?;
-        }
-        let config = ConfigId(run.backup_config_id);
-        let spec = self.spec_at(app, service, pinned, config).await?;
-        let site = self
-            .site(container, &spec, CancellationToken::new())
-            .await?;
-        let probe = if site.container.running {
-            strategy.destination(&site, subject).await?
-        } else {
-            Probe::default()
-        };
-        Ok(DestinationNow {
-            container: site.container.name,
-            image: site.container.image,
-            server: probe.server,
-            subject: probe.subject,
-            size: probe.size,
-        })
-    }
-
-    pub(super) async fn restore_place(
-        &self,
-        state: &Restore,
-        cancel: &CancellationToken,
-    ) -> Result<PlaceOfRestore, Failure> {
-        let run = self.run_of(state.run).await?;
-        let app = apps::get(self.db(), AppId(state.app.0))
-            .await
-            .map_err(internal)?
-            .ok_or_else(|| Failure::permanent("the app of this restore is gone", ""))?;
-        // Once started, the container is the one it started in, whatever has been renamed since;
-        // the service's present one where that was made anew, with the same volumes.
-        let pinned = match &state.destination {
-            Some(destination) => match self.0.engine.container(&destination.container_id).await {
-                Err(DockerError::NoSuchContainer(_)) => None,
-                found => Some(found?),
-            },
-            None => None,
-        };
-        let container = match pinned {
-            Some(container) => container,
-            None => self.container_of(&app, &state.service).await?,
-        };
-        let (pinned, config) = (pinned_spec(&run)?, ConfigId(run.backup_config_id));
-        let target_spec = pinned.clone();
-        let spec = self.spec_at(&app, &state.service, pinned, config).await?;
-        Ok(PlaceOfRestore {
-            strategy: sites::strategy_of(&spec)?,
-            site: self.site(container, &spec, cancel.clone()).await?,
-            run,
-            spec: target_spec,
-        })
-    }
-
-    /// How to work in `service`. The pin says what was backed up and how; who may log in today, the
-    /// present config knows. Another service has options and accounts of its own: those of its own
-    /// config, else what its container says.
-    async fn spec_at(
-        &self,
-        app: &apps::Model,
-        service: &str,
-        mut pinned: ConfigSpec,
-        config: ConfigId,
-    ) -> Result<ConfigSpec, Failure> {
-        if service == pinned.service {
-            let config = configs::get(self.db(), config).await.map_err(internal)?;
-            if let Some(present) = config.filter(|config| config.removed_at.is_none()) {
-                pinned.credentials.extend(present.spec().credentials);
-            }
-            return Ok(pinned);
-        }
-        let configs = configs::of_app(self.db(), app.app_id()).await;
-        let own = configs.map_err(internal)?.into_iter();
-        let own = own.map(|config| config.spec());
-        let mut own = own.filter(|own| own.service == service && own.strategy == pinned.strategy);
-        Ok(own.next().unwrap_or_else(|| ConfigSpec {
-            service: service.to_owned(),
-            strategy: pinned.strategy,
-            paths: pinned.paths,
-            ..ConfigSpec::default()
-        }))
-    }
-
-    async fn run_of(&self, id: RunId) -> Result<runs::Model, Failure> {
-        runs::get(self.db(), id)
-            .await
-            .map_err(internal)?
-            .ok_or_else(|| Failure::permanent("the run of this restore is gone", ""))
     }
 
     pub(super) fn journal(
@@ -325,7 +214,7 @@ impl Holdfast {
             restore,
             attempt,
             progress: job.progress(),
-            estimate: place.run.raw_bytes.and_then(|raw| u64::try_from(raw).ok()),
+            estimate: place.backup.raw_bytes(),
         }
     }
 
@@ -352,18 +241,12 @@ impl Holdfast {
     pub(super) async fn tell_restore(&self, id: RestoreId, command: RestoreCommand) -> Result<()> {
         let cause = Cause::system(job_name(id));
         match self.log().execute::<Restore>(cause, id.0, command).await {
-            Ok(_) | Err(LogError::Refused(Refusal::Stale { .. })) => Ok(()),
+            Ok(_) | Err(LogError::Refused(Refusal::Stale { .. })) => {
+                self.let_go_of_upload(id).await
+            }
             Err(error) => Err(error.into()),
         }
     }
-}
-
-/// Where a restore, its settling or its undo works.
-pub(super) struct PlaceOfRestore {
-    pub run: runs::Model,
-    spec: ConfigSpec,
-    pub strategy: &'static dyn Strategy,
-    pub site: Site,
 }
 
 /// The container by its name, not its id.
@@ -400,18 +283,6 @@ pub(super) fn out_of_order(mut failure: Failure) -> Failure {
         failure.message
     );
     failure.or_hint("The service may be closed to its app; the steps above say what was done.")
-}
-
-pub(super) fn pinned_spec(run: &runs::Model) -> Result<ConfigSpec, Failure> {
-    run.pin().map(|pin| pin.spec).ok_or_else(|| {
-        Failure::permanent(
-            format!(
-                "run {} never started, so there is nothing to restore",
-                run.id
-            ),
-            "Choose a successful run.",
-        )
-    })
 }
 
 pub(super) fn internal(error: impl Into<AppError>) -> Failure {

@@ -1,6 +1,6 @@
 //! Restores as people see them: preview, ask for one, cancel, undo. The work is in `restore`.
 
-use super::{AppError, Caller, Holdfast, Result, detect, restore::pinned_spec, sites};
+use super::{AppError, Caller, Holdfast, Result, detect, place::pinned_spec, sites};
 use crate::{
     docker::Container,
     domain::{
@@ -10,9 +10,10 @@ use crate::{
         failure::Failure,
         ids::{AppId, RestoreId, RunId},
         manifest::Manifest,
-        restore::{Restore, RestoreCommand},
+        restore::{Restore, RestoreCommand, RestoreSource},
         text,
     },
+    log::{LogError, Unit},
     readmodel::{apps, configs, restores, runs},
 };
 
@@ -96,19 +97,11 @@ impl Holdfast {
             .log()
             .write(caller.cause(), move |unit| {
                 Box::pin(async move {
-                    for other in restores::unfinished(unit.tx()).await? {
-                        if other.app_id == app.0 && other.service == service {
-                            return Err(Refusal::Conflict(format!(
-                                "restore {} of {service} is not over yet",
-                                other.id
-                            ))
-                            .into());
-                        }
-                    }
+                    refuse_second(unit, app, &service).await?;
                     let restore = RestoreId(unit.next_id(StreamKind::Restore).await?);
                     let command = RestoreCommand::Request {
                         restore,
-                        run: id,
+                        source: RestoreSource::Run { run: id },
                         app,
                         service,
                     };
@@ -142,7 +135,7 @@ impl Holdfast {
             .execute::<Restore>(caller.cause(), id.0, RestoreCommand::Cancel)
             .await?;
         self.0.jobs.stop(&job_name(id));
-        Ok(())
+        self.let_go_of_upload(id).await
     }
 
     /// Puts back what the restore set aside.
@@ -195,6 +188,19 @@ impl Holdfast {
             )));
         }
         Ok(run)
+    }
+}
+
+/// Two restores of one service at a time would undo each other.
+pub(super) async fn refuse_second(unit: &Unit, app: AppId, service: &str) -> Result<(), LogError> {
+    let unfinished = restores::unfinished(unit.tx()).await?;
+    let mut others = unfinished.iter();
+    match others.find(|other| other.app_id == app.0 && other.service == service) {
+        None => Ok(()),
+        Some(other) => {
+            let id = other.id;
+            Err(Refusal::Conflict(format!("restore {id} of {service} is not over yet")).into())
+        }
     }
 }
 

@@ -35,7 +35,7 @@ impl Holdfast {
     /// Called once, before any worker runs. `why` is told in the events.
     pub async fn settle(&self, why: &str) -> Result<Settlement> {
         let mut done = Settlement {
-            partials_removed: self.sweep_targets().await,
+            partials_removed: self.sweep_targets().await + self.sweep_dead_uploads().await,
             ..Settlement::default()
         };
         let mut runs = Vec::new();

@@ -39,10 +39,11 @@ pub struct UndoArgs {
     wait: bool,
 }
 
-const DETAIL: [Column; 10] = [
+const DETAIL: [Column; 11] = [
     ("Restore", "/id"),
     ("Status", "/status"),
     ("Of run", "/run_id"),
+    ("Of file", "/upload_name"),
     ("Service", "/service"),
     ("Container", "/container"),
     ("Restored", "/contents/total"),

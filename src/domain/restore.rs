@@ -18,10 +18,11 @@ use serde_json::Value;
 
 use super::{
     aggregate::{Aggregate, Refusal},
+    config::ConfigSpec,
     event::{Scope, StreamKind},
     failure::Failure,
     ids::{AppId, RestoreId, RunId},
-    manifest::Fingerprint,
+    manifest::{Artifact, Fingerprint},
 };
 
 /// Where to: a service of the app, resolved to a container when the restore starts.
@@ -30,6 +31,52 @@ pub struct Destination {
     pub service: String,
     pub container: String,
     pub container_id: String,
+}
+
+/// What is brought back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum RestoreSource {
+    /// What a run stored.
+    Run { run: RunId },
+    /// A file that somebody sent.
+    Upload { upload: Box<Upload> },
+}
+
+impl Default for RestoreSource {
+    fn default() -> Self {
+        Self::Run {
+            run: RunId::default(),
+        }
+    }
+}
+
+impl RestoreSource {
+    pub fn run(&self) -> Option<RunId> {
+        match self {
+            Self::Run { run } => Some(*run),
+            Self::Upload { .. } => None,
+        }
+    }
+
+    pub fn upload(&self) -> Option<&Upload> {
+        match self {
+            Self::Run { .. } => None,
+            Self::Upload { upload } => Some(upload),
+        }
+    }
+}
+
+/// A file that was judged whole when it came. It lies with Holdfast until its restore is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Upload {
+    /// What it was called where it came from, for people.
+    pub name: String,
+    /// How to work in the service, as a run pins it.
+    pub spec: ConfigSpec,
+    /// Its key is a name in the place for uploads.
+    pub artifact: Artifact,
+    pub fingerprint: Fingerprint,
 }
 
 /// A recorded step. `data` is what the strategy needs to find its traces again; no secrets.
@@ -59,7 +106,7 @@ pub struct Kept {
 pub enum RestoreCommand {
     Request {
         restore: RestoreId,
-        run: RunId,
+        source: RestoreSource,
         app: AppId,
         service: String,
     },
@@ -123,7 +170,7 @@ pub enum RestoreEvent {
     #[serde(rename = "restore.requested")]
     Requested {
         restore: RestoreId,
-        run: RunId,
+        source: RestoreSource,
         app: AppId,
         service: String,
     },
@@ -214,7 +261,7 @@ impl RestoreStatus {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Restore {
     pub id: RestoreId,
-    pub run: RunId,
+    pub source: RestoreSource,
     pub app: AppId,
     pub service: String,
     pub status: RestoreStatus,
@@ -244,13 +291,13 @@ impl Aggregate for Restore {
         match command {
             C::Request {
                 restore,
-                run,
+                source,
                 app,
                 service,
             } => match self.status {
                 S::Absent => Ok(vec![E::Requested {
                     restore,
-                    run,
+                    source,
                     app,
                     service,
                 }]),
@@ -355,12 +402,12 @@ impl Aggregate for Restore {
         match event {
             E::Requested {
                 restore,
-                run,
+                source,
                 app,
                 service,
             } => {
                 self.id = *restore;
-                self.run = *run;
+                self.source.clone_from(source);
                 self.app = *app;
                 self.service.clone_from(service);
                 self.status = S::Queued;

@@ -107,13 +107,15 @@ fn compare(
     Err(damaged(target, key, &text))
 }
 
-struct Judged {
-    sha256: String,
-    fingerprint: Result<Fingerprint, String>,
+/// What was found by reading raw bytes to their end.
+pub(super) struct Judged {
+    pub raw_bytes: u64,
+    pub sha256: String,
+    pub fingerprint: Result<Fingerprint, String>,
 }
 
 /// Hashes and validates on a thread of its own, beside the one that decompresses.
-async fn judge(
+pub(super) async fn judge(
     mut raw: RawStream,
     mut validator: Box<dyn Validator>,
     progress: Arc<Progress>,
@@ -121,7 +123,7 @@ async fn judge(
 ) -> io::Result<Judged> {
     let handle = Handle::current();
     let judging = spawn_blocking(move || {
-        let mut hash = Sha256::new();
+        let (mut hash, mut raw_bytes) = (Sha256::new(), 0);
         while let Some(chunk) = handle
             .block_on(halt.run_until_cancelled(raw.next()))
             .flatten()
@@ -129,9 +131,11 @@ async fn judge(
             let chunk = chunk?;
             hash.update(&chunk);
             validator.feed(&chunk);
+            raw_bytes += chunk.len() as u64;
             progress.add_raw(chunk.len() as u64);
         }
         Ok(Judged {
+            raw_bytes,
             sha256: hex::encode(hash.finalize()),
             fingerprint: validator.finish(),
         })

@@ -2,7 +2,7 @@
 //! What an old version wrote is raised to today's form on reading (`UPCASTS`), never rewritten.
 
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::domain::event::{Event, StreamKind};
 
@@ -18,7 +18,21 @@ pub struct Upcast {
 }
 
 /// Every change of a stored form there ever was, oldest first.
-pub const UPCASTS: &[Upcast] = &[];
+pub const UPCASTS: &[Upcast] = &[
+    // Until then only a run could be restored.
+    Upcast {
+        name: "restore.requested",
+        from: 1,
+        raise: |mut value| {
+            if let Some(data) = value.as_object_mut()
+                && let Some(run) = data.remove("run")
+            {
+                data.insert("source".to_owned(), json!({ "kind": "run", "run": run }));
+            }
+            value
+        },
+    },
+];
 
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {

@@ -8,9 +8,9 @@ use crate::{
     domain::{
         event::{Event, StreamKind},
         failure::Failure,
-        ids::{AppId, RestoreId, RunId},
+        ids::{AppId, RestoreId},
         manifest::Fingerprint,
-        restore::{Kept, RestoreEvent, Step},
+        restore::{Kept, RestoreEvent, RestoreSource, Step, Upload},
     },
     log::Recorded,
 };
@@ -20,7 +20,10 @@ use crate::{
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: i64,
-    pub run_id: i64,
+    /// `None` when it is a file that somebody sent.
+    pub run_id: Option<i64>,
+    /// `Upload` as JSON.
+    pub upload: Option<String>,
     pub app_id: i64,
     pub service: String,
     /// `queued|running|success|failed|needs_attention|cancelled|undoing|undone`.
@@ -57,7 +60,7 @@ pub struct Restores;
 impl ReadModel for Restores {
     type Entity = Entity;
     const NAME: &'static str = "restores";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
 
     fn key(event: &Recorded) -> Option<i64> {
         (event.stream.kind == StreamKind::Restore).then_some(event.stream.id)
@@ -73,11 +76,14 @@ impl ReadModel for Restores {
         };
         let at = event.at.timestamp_millis();
         if let RestoreEvent::Requested {
-            run, app, service, ..
+            source,
+            app,
+            service,
+            ..
         } = change
         {
             let restore = RestoreId(event.stream.id);
-            return Some(requested(restore, *run, *app, service, at));
+            return Some(requested(restore, source, *app, service, at));
         }
         row.map(|mut row| {
             row.evolve(change, at);
@@ -86,10 +92,17 @@ impl ReadModel for Restores {
     }
 }
 
-fn requested(restore: RestoreId, run: RunId, app: AppId, service: &str, at: i64) -> Model {
+fn requested(
+    restore: RestoreId,
+    source: &RestoreSource,
+    app: AppId,
+    service: &str,
+    at: i64,
+) -> Model {
     Model {
         id: restore.0,
-        run_id: run.0,
+        run_id: source.run().map(|run| run.0),
+        upload: source.upload().map(to_json),
         app_id: app.0,
         service: service.to_owned(),
         status: "queued".to_owned(),
@@ -223,6 +236,10 @@ impl Model {
     /// Cut off, or on its way back: the service may be in between two states.
     pub fn is_unsettled(&self) -> bool {
         self.settling || self.status == "undoing"
+    }
+
+    pub fn upload(&self) -> Option<Upload> {
+        from_optional_json(self.upload.as_ref())
     }
 
     pub fn steps(&self) -> Vec<Step> {

@@ -17,6 +17,7 @@ mod errors;
 mod field;
 mod guard;
 mod health;
+mod intake;
 mod live;
 mod page;
 mod pages;

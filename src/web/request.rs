@@ -16,7 +16,7 @@ use crate::{
 /// A form is names and choices; more than this is none of ours.
 const FORM_MAX: usize = 256 * 1024;
 /// Name of the hidden field.
-const TOKEN: &str = "csrf";
+pub const TOKEN: &str = "csrf";
 
 /// What a browser says about itself, known or not.
 #[derive(Debug, Clone)]

@@ -170,7 +170,8 @@ pub fn failed(id: i64) -> runs::Model {
 pub fn restore(id: i64) -> restores::Model {
     restores::Model {
         id,
-        run_id: 1,
+        run_id: Some(1),
+        upload: None,
         app_id: 1,
         service: "db".to_owned(),
         status: "running".to_owned(),

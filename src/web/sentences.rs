@@ -12,7 +12,7 @@ use crate::{
         config::ConfigEvent,
         event::{Actor, ActorKind, Event},
         ids::{AppId, ConfigId},
-        restore::RestoreEvent,
+        restore::{RestoreEvent, RestoreSource},
         run::{Obligation, RunEvent},
     },
     log::Recorded,
@@ -141,10 +141,18 @@ fn of_restore(event: &RestoreEvent) -> String {
     match event {
         RestoreEvent::Requested {
             restore,
-            run,
+            source,
             service,
             ..
-        } => format!("Restore {restore} of backup {run} into {service} requested"),
+        } => match source {
+            RestoreSource::Run { run } => {
+                format!("Restore {restore} of backup {run} into {service} requested")
+            }
+            RestoreSource::Upload { upload } => format!(
+                "Restore {restore} of the file {} into {service} requested",
+                upload.name
+            ),
+        },
         RestoreEvent::Started { destination, .. } => {
             format!("Restore started in {}", destination.container)
         }

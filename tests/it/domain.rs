@@ -6,7 +6,7 @@ use holdfast::domain::{
     aggregate::{Aggregate, Refusal},
     failure::Failure,
     ids::{AppId, ConfigId, RestoreId, RunId},
-    restore::{Destination, Restore, RestoreCommand, RestoreEvent, RestoreStatus},
+    restore::{Destination, Restore, RestoreCommand, RestoreEvent, RestoreSource, RestoreStatus},
     run::{MAX_FAILURES, Obligation, Run, RunCommand, RunEvent, RunStatus, Stage, Trigger},
 };
 use proptest::prelude::*;
@@ -176,7 +176,7 @@ fn an_obligation_outlives_the_run_until_it_is_settled() {
 fn restore_request() -> RestoreCommand {
     RestoreCommand::Request {
         restore: RestoreId(1),
-        run: RunId(1),
+        source: RestoreSource::Run { run: RunId(1) },
         app: AppId(1),
         service: "db".into(),
     }

@@ -45,6 +45,34 @@ fn every_stored_form_is_still_read_and_still_written() {
     }
 }
 
+/// A second form under one name.
+#[test]
+fn a_restore_of_an_upload_is_still_read_and_still_written() {
+    let event = Event::from(samples::upload_requested());
+    let (name, schema, data) = encode(&event).unwrap();
+    let path = folder().join(format!("{name}.v{schema}.upload.json"));
+    if std::env::var("HOLDFAST_GOLDEN").is_ok() && !path.exists() {
+        fs::write(&path, format!("{data}\n")).unwrap();
+    }
+    let golden = fs::read_to_string(&path).unwrap();
+    assert_eq!(data, golden.trim_end());
+    let read = decode(StreamKind::Restore, &name, schema, &golden).unwrap();
+    assert_eq!(read, event);
+}
+
+#[test]
+fn forms_of_older_versions_are_raised() {
+    let older = ["restore.requested.v1.json"];
+    for file in older {
+        let (name, schema) = file.trim_end_matches(".json").rsplit_once(".v").unwrap();
+        let text = fs::read_to_string(folder().join(file)).unwrap();
+        let mut all = samples::all().into_iter();
+        let today = all.find(|event| encode(event).unwrap().0 == name).unwrap();
+        let read = decode(kind(&today), name, schema.parse().unwrap(), &text).unwrap();
+        assert_eq!(read, today, "{file}");
+    }
+}
+
 #[test]
 fn every_event_has_a_golden_file() {
     let domain = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/domain");

@@ -12,7 +12,7 @@ use holdfast::domain::{
     failure::Failure,
     ids::{AppId, ConfigId, RestoreId, RunId, TokenId, UserId},
     manifest::{Artifact, Compression, Fingerprint, Source},
-    restore::{Destination, Kept, RestoreEvent, Step},
+    restore::{Destination, Kept, RestoreEvent, RestoreSource, Step, Upload},
     run::{Obligation, Pin, RunEvent, Stage, Trigger},
 };
 
@@ -218,11 +218,31 @@ pub fn all() -> Vec<Event> {
     events
 }
 
+/// The other source that a restore may have.
+pub fn upload_requested() -> RestoreEvent {
+    RestoreEvent::Requested {
+        restore: RestoreId(5),
+        source: RestoreSource::Upload {
+            upload: Box::new(Upload {
+                name: "shop.sql.gz".into(),
+                spec: config_spec(),
+                artifact: Artifact {
+                    key: "upload-00ff".into(),
+                    ..artifact()
+                },
+                fingerprint: fingerprint(),
+            }),
+        },
+        app: AppId(1),
+        service: "db".into(),
+    }
+}
+
 fn restore_events(app: AppId) -> [RestoreEvent; 15] {
     [
         RestoreEvent::Requested {
             restore: RestoreId(4),
-            run: RunId(12),
+            source: RestoreSource::Run { run: RunId(12) },
             app,
             service: "db".into(),
         },

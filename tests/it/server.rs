@@ -168,6 +168,23 @@ impl Server {
         ))
     }
 
+    /// A form with a file, whose fields come first.
+    pub async fn upload(
+        &self,
+        path: &str,
+        fields: &[(&str, &str)],
+        file: &[u8],
+    ) -> Option<(StatusCode, Value)> {
+        let (kind, body) = form(fields, "backup", file);
+        let request = self.client.post(format!("{}{path}", self.url));
+        let request = request.bearer_auth(&self.token);
+        let answer = request.header("content-type", kind).body(body).send().await;
+        let answer = answer.ok()?;
+        let status = answer.status();
+        let text = answer.text().await.ok()?;
+        Some((status, serde_json::from_str(&text).unwrap_or_default()))
+    }
+
     pub async fn get(&self, path: &str) -> Value {
         let (status, body) = self.try_call(Method::GET, path, None).await.expect(path);
         assert!(status.is_success(), "GET {path}: {status} {body}");
@@ -217,6 +234,22 @@ impl Server {
         })
         .await
     }
+}
+
+/// Type and body of a `multipart/form-data` request with a file after these fields.
+pub fn form(fields: &[(&str, &str)], name: &str, file: &[u8]) -> (String, Vec<u8>) {
+    const BOUNDARY: &str = "0-cut-here-0";
+    let mut body = Vec::new();
+    let disposition = "content-disposition: form-data; name=";
+    for (field, value) in fields {
+        let part = format!("--{BOUNDARY}\r\n{disposition}\"{field}\"\r\n\r\n{value}\r\n");
+        body.extend(part.bytes());
+    }
+    let head = format!("--{BOUNDARY}\r\n{disposition}\"file\"; filename=\"{name}\"\r\n\r\n");
+    body.extend(head.bytes());
+    body.extend(file);
+    body.extend(format!("\r\n--{BOUNDARY}--\r\n").bytes());
+    (format!("multipart/form-data; boundary={BOUNDARY}"), body)
 }
 
 impl Drop for Server {

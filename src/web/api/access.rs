@@ -59,6 +59,7 @@ pub const OPERATIONS: &[Operation] = &[
     // Restores
     ("GET", "/backups/runs/{id}/restore-preview", OPERATOR),
     ("POST", "/backups/restore/{id}", OPERATOR),
+    ("POST", "/apps/{slug}/backups/upload-restore", OPERATOR),
     ("GET", "/restores", VIEWER),
     ("GET", "/restores/{id}", VIEWER),
     ("POST", "/restores/{id}/undo", OPERATOR),

@@ -21,6 +21,7 @@ mod runs;
 mod session;
 mod summary;
 mod system;
+mod uploads;
 mod users;
 mod values;
 mod visit;
@@ -49,7 +50,7 @@ fn service() -> OpenApiService<impl poem_openapi::OpenApi, ()> {
         apps::Apps,
         configs::Configs,
         runs::Runs,
-        restores::Restores,
+        (restores::Restores, uploads::Uploads),
         (detect::Detection, summary::Overview),
         (activity::Activity, audit::Audit),
         (users::Users, apikeys::ApiKeys, session::Sessions),

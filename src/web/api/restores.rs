@@ -154,6 +154,6 @@ impl Restores {
     }
 }
 
-fn accepted(id: RestoreId) -> Accepted<RestoreRequested> {
+pub fn accepted(id: RestoreId) -> Accepted<RestoreRequested> {
     Accepted(RestoreRequested { restore_id: id.0 })
 }

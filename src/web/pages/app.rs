@@ -21,7 +21,7 @@ use crate::{
         field::Token,
         live::Part,
         page::{self, Section},
-        pages::dashboard::NextRun,
+        pages::{dashboard::NextRun, restore::RestoredFrom},
         parts,
         request::{Form, Visit},
         rows::RunRow,

@@ -11,6 +11,7 @@ pub mod run;
 mod schedule;
 mod setup;
 mod theme;
+mod upload;
 
 pub use self::app::live as app_live;
 
@@ -27,6 +28,10 @@ pub fn routes() -> Route {
         .at("/apps/new", get(apps::add_form).post(apps::add))
         .at("/apps/:slug", get(app::show))
         .at("/apps/:slug/run", post(app::back_up))
+        .at(
+            "/apps/:slug/upload-restore",
+            get(upload::show).post(upload::request),
+        )
         .at(
             "/apps/:slug/configs/new",
             get(config::create_form).post(config::create),

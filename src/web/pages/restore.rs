@@ -11,6 +11,7 @@ use poem::{
 };
 use serde::Deserialize;
 
+pub use self::view::RestoredFrom;
 use self::{preview::PreviewView, view::RestoreView};
 use crate::{
     app::{AppError, RestoreInput},
@@ -210,7 +211,10 @@ impl RestoreContent {
     async fn load(visit: &Visit, id: RestoreId) -> Result<Self, WebError> {
         let holdfast = &visit.holdfast;
         let restore = holdfast.restore(&visit.caller, id).await?;
-        let run = holdfast.run(&visit.caller, RunId(restore.run_id)).await?;
+        let expected = match restore.run_id {
+            Some(run) => holdfast.run(&visit.caller, RunId(run)).await?.fingerprint(),
+            None => restore.upload().map(|upload| upload.fingerprint),
+        };
         let app = holdfast
             .app_by_id(&visit.caller, AppId(restore.app_id))
             .await?;
@@ -225,7 +229,7 @@ impl RestoreContent {
             .filter(|_| !restore.is_over())
             .map(|snapshot| Progress::new(&snapshot));
         Ok(Self {
-            restore: RestoreView::new(&restore, &run, &app, &events, visit.now),
+            restore: RestoreView::new(&restore, expected.as_ref(), &app, &events, visit.now),
             progress,
             can_act: visit.can_act(),
             token: Token(visit.browser.form_token()),

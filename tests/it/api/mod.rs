@@ -5,6 +5,7 @@ mod document;
 mod input;
 mod roles;
 mod sessions;
+mod uploads;
 mod whole;
 
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};

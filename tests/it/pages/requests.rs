@@ -3,11 +3,14 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use holdfast::domain::access::Role;
+use holdfast::domain::{access::Role, ids::RestoreId};
 use reqwest::Method;
 
 use super::site::{PASSWORD, Site, Visitor, add_user};
-use crate::house::{House, postgres};
+use crate::{
+    house::{House, postgres, psql},
+    server::form,
+};
 
 async fn lodged() -> (House, Site) {
     let house = House::new().await;
@@ -62,6 +65,53 @@ async fn every_answer_keeps_the_browser_on_a_short_leash() {
         kept.headers()["cache-control"],
         "public, max-age=31536000, immutable"
     );
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_taken_only_with_token_and_confirmation() {
+    const PATH: &str = "/apps/shop/upload-restore";
+    let project = format!("page-upload-{}", std::process::id());
+    let bed = postgres(crate::bed::POSTGRES, &project, &[]);
+    psql(&bed, "shop", "CREATE TABLE notes AS SELECT 1 AS i");
+    let dump = bed.sh("pg_dump -U postgres shop");
+    psql(&bed, "shop", "UPDATE notes SET i = 2");
+    let (house, site) = lodged().await;
+    house.app("shop", &project).await;
+    let ada = Visitor::logged_in(&site, "ada").await;
+    let token = ada.token(PATH).await;
+    let send = async |token: &str, confirm: &str, file: &str| {
+        let fields = [
+            ("csrf", token),
+            ("strategy", "postgres"),
+            ("container", "db"),
+            ("confirm", confirm),
+        ];
+        let (kind, body) = form(&fields, "shop.sql", file.as_bytes());
+        let request = ada.request(Method::POST, PATH).header("content-type", kind);
+        request.body(body).send().await.unwrap()
+    };
+    let before = house.holdfast.log().head();
+    assert_eq!(send("x", "shop", &dump).await.status(), 403);
+    let unconfirmed = send(&token, "other", &dump).await;
+    assert_eq!(unconfirmed.status(), 422);
+    let page = unconfirmed.text().await.unwrap();
+    assert!(page.contains("type shop to confirm"), "{page}");
+    let garbage = send(&token, "shop", "no dump").await;
+    assert_eq!(garbage.status(), 422);
+    let page = garbage.text().await.unwrap();
+    assert!(page.contains("no backup of this kind"), "{page}");
+    assert_eq!(house.holdfast.log().head(), before);
+    let taken = send(&token, "shop", &dump).await;
+    assert_eq!(taken.status(), 303);
+    assert_eq!(taken.headers()["location"], "/restores/1");
+    let restore = house.restore_over(RestoreId(1)).await;
+    assert_eq!(restore.status, "success", "{restore:?}");
+    assert_eq!(psql(&bed, "shop", "SELECT i FROM notes"), "1");
+    for path in ["/restores/1", "/apps/shop", "/activity"] {
+        let page = ada.page(path).await;
+        assert!(page.contains("shop.sql"), "{path} does not name the file");
+    }
     house.close().await;
 }
 

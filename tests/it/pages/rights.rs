@@ -37,12 +37,13 @@ const CHANGES: [(&str, &[(&str, &str)]); 9] = [
     ("/restores/1/undo", &[]),
 ];
 
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 12] = [
     "/",
     "/apps",
     "/apps/new",
     "/apps/shop",
     "/apps/shop/configs/new",
+    "/apps/shop/upload-restore",
     "/configs/1",
     "/runs/1",
     "/runs/1/restore",

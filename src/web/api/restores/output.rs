@@ -16,7 +16,10 @@ use crate::{
 #[oai(read_only_all, skip_serializing_if_is_none)]
 pub struct Restore {
     id: i64,
-    run_id: i64,
+    /// Absent when it is of a file that was sent.
+    run_id: Option<i64>,
+    /// What that file was called.
+    upload_name: Option<String>,
     app_id: i64,
     service: String,
     /// `queued`, `running`, `success`, `failed`, `needs_attention`, `cancelled`, `undoing` or
@@ -77,6 +80,7 @@ impl From<restores::Model> for Restore {
             warnings: restore.warnings(),
             progress: None,
             id: restore.id,
+            upload_name: restore.upload().map(|upload| upload.name),
             run_id: restore.run_id,
             app_id: restore.app_id,
             service: restore.service,

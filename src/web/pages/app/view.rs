@@ -7,7 +7,7 @@ use crate::{
     web::{
         catalog::{self, Tag},
         health,
-        pages::dashboard::NextRun,
+        pages::{dashboard::NextRun, restore::RestoredFrom},
         parts::Badge,
         words::{self, Moment},
     },
@@ -74,7 +74,7 @@ fn beat(run: &runs::Model) -> Beat {
 #[derive(Debug, Clone)]
 pub struct RestoreRow {
     pub id: i64,
-    pub run: i64,
+    pub from: RestoredFrom,
     pub service: String,
     pub badge: Badge,
     pub duration: String,
@@ -87,7 +87,7 @@ impl RestoreRow {
         let start = restore.started_at.unwrap_or(restore.requested_at);
         Self {
             id: restore.id,
-            run: restore.run_id,
+            from: RestoredFrom::of(restore),
             service: restore.service.clone(),
             badge: Badge::of_status(&restore.status, !restore.warnings().is_empty()),
             duration: restore

@@ -35,10 +35,12 @@ pub struct Pick {
 
 impl Detection {
     pub async fn load(visit: &Visit, app: &apps::Model) -> Self {
-        let (services, problem) = match visit.holdfast.services(&visit.caller, app).await {
+        let (mut services, problem) = match visit.holdfast.services(&visit.caller, app).await {
             Ok(services) => (services, None),
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
+        // What can be backed up now is offered first.
+        services.sort_by_key(|service| !service.running);
         let picks = services
             .iter()
             .flat_map(|service| {
@@ -46,7 +48,11 @@ impl Detection {
                     service: service.name.clone(),
                     kind,
                     tag: catalog::strategy_tag(kind),
-                    reason: detected.reason.clone(),
+                    reason: if service.running {
+                        detected.reason.clone()
+                    } else {
+                        format!("{}; it does not run", detected.reason)
+                    },
                 })
             })
             .collect();

@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
-    domain::{event::Event, restore::RestoreEvent},
+    domain::{event::Event, manifest::Fingerprint, restore::RestoreEvent},
     log::Recorded,
-    readmodel::{apps, restores, runs},
+    readmodel::{apps, restores},
     web::{
         pages::run::{EventRow, event_row},
         parts::{self, Badge, Cancel, Icon},
@@ -19,7 +19,7 @@ const DIFFERENCES: usize = 20;
 #[derive(Debug, Clone)]
 pub struct RestoreView {
     pub id: i64,
-    pub run: i64,
+    pub from: RestoredFrom,
     pub app_slug: String,
     pub app_name: String,
     pub service: String,
@@ -65,10 +65,27 @@ pub struct Kept {
     pub until: Option<Moment>,
 }
 
+/// What was brought back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RestoredFrom {
+    Run(i64),
+    /// A file that was sent, by its name.
+    File(String),
+}
+
+impl RestoredFrom {
+    pub fn of(restore: &restores::Model) -> Self {
+        match (restore.run_id, restore.upload()) {
+            (Some(run), _) => Self::Run(run),
+            (None, upload) => Self::File(upload.map(|upload| upload.name).unwrap_or_default()),
+        }
+    }
+}
+
 impl RestoreView {
     pub fn new(
         restore: &restores::Model,
-        run: &runs::Model,
+        expected: Option<&Fingerprint>,
         app: &apps::Model,
         events: &[Recorded],
         now: DateTime<Utc>,
@@ -79,7 +96,7 @@ impl RestoreView {
             .unwrap_or(restore.requested_at);
         Self {
             id: restore.id,
-            run: restore.run_id,
+            from: RestoredFrom::of(restore),
             app_slug: app.slug.clone(),
             app_name: app.name.clone(),
             service: restore.service.clone(),
@@ -99,7 +116,7 @@ impl RestoreView {
                 .map(|message| (message, restore.hint.clone(), restore.error_detail.clone())),
             warnings: restore.warnings(),
             steps: steps(restore, events, now),
-            proof: proof(restore, run),
+            proof: proof(restore, expected),
             kept: restore.kept().map(|kept| Kept {
                 title: kept.title,
                 size: kept.size.map(words::size),
@@ -172,8 +189,8 @@ fn steps(restore: &restores::Model, events: &[Recorded], now: DateTime<Utc>) -> 
     rows.collect()
 }
 
-fn proof(restore: &restores::Model, run: &runs::Model) -> Option<Proof> {
-    let (found, expected) = (restore.fingerprint()?, run.fingerprint()?);
+fn proof(restore: &restores::Model, expected: Option<&Fingerprint>) -> Option<Proof> {
+    let (found, expected) = (restore.fingerprint()?, expected?);
     let differences = expected.differences(&found, DIFFERENCES);
     let all = format!(
         "{} {} in {}",
