@@ -13,6 +13,7 @@ mod architecture;
 mod bed;
 mod cli;
 mod crash;
+mod detected;
 mod docker;
 mod domain;
 mod elsewhere;
