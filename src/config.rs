@@ -109,6 +109,10 @@ pub struct EngineArgs {
     )]
     pub retry: u64,
 
+    /// Configs may have hooks that run commands inside the containers of their app
+    #[arg(long, env = "HOLDFAST_EXEC_HOOKS")]
+    pub exec_hooks: bool,
+
     /// File that holds the master key of the vault, 64 hexadecimal digits; else HOLDFAST_MASTER_KEY in the
     /// environment, else the file `master.key` in the data folder
     #[arg(long, env = "HOLDFAST_MASTER_KEY_FILE", value_name = "PATH")]
@@ -133,6 +137,7 @@ impl Config {
         let mut settings = Settings::new(data_dir.clone());
         settings.stall = Duration::from_secs(engine.stall.max(1));
         settings.keep_undo = Duration::from_secs(engine.keep_undo);
+        settings.exec_hooks = engine.exec_hooks;
         settings.retry_base = Duration::from_secs(engine.retry.max(1));
         Ok(Self {
             settings,

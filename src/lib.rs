@@ -11,6 +11,7 @@ pub mod strategy;
 pub mod target;
 
 pub mod engine;
+pub mod hook;
 pub mod readmodel;
 
 pub mod app;

@@ -2,16 +2,17 @@
 //! work, tell the log how it ended. Safe to be called twice for the same attempt: the aggregate
 //! takes the first.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::{AppError, Caller, Holdfast, Result, runs::job_name, sites};
+use super::{AppError, Caller, Holdfast, Result, hooks, runs::job_name, sites};
 use crate::{
     domain::{
         aggregate::Refusal,
+        config::ConfigSpec,
         failure::Failure,
         ids::{ConfigId, RunId},
         manifest::Source,
@@ -56,19 +57,31 @@ impl Holdfast {
         let (config, app) = self.config_and_app(run.config).await?;
         let spec = config.spec();
         let strategy = sites::strategy_of(&spec)?;
-        let settled = self.until_settled(app.id, &spec.service);
+        let settled = self.until_settled(app.id, &spec);
         cancel
             .run_until_cancelled(settled)
             .await
             .ok_or_else(cancelled)??;
         let container = self.container_of(&app, &spec.service).await?;
-        sites::must_run(&container).map_err(|error| match attempt {
-            1 => Failure::from(error),
-            // It ran when this run began: after a reboot it may start later than we do.
-            _ => Failure::temporary(error.to_string(), error.hint()),
-        })?;
-        let turn = cancel.run_until_cancelled(self.turn(&container.id)).await;
-        let _turn = turn.ok_or_else(cancelled)?.map_err(Failure::from)?;
+        let services = self.hooked_services(&app, &spec).await?;
+        let containers = services.with(&container.id);
+        let turns = cancel.run_until_cancelled(self.turns(&containers)).await;
+        let turns = turns.ok_or_else(cancelled)?.map_err(Failure::from)?;
+        for container in &containers {
+            if let Err(error) = self.start_owed(container, false).await {
+                tracing::warn!(%error, container, "cannot start it again yet");
+            }
+        }
+        // Whoever had the turn before may have stopped it, and started it again.
+        let container = self.0.engine.container(&container.id).await;
+        let container = container.map_err(Failure::from)?;
+        if !strategy.backs_up_stopped() {
+            sites::must_run(&container).map_err(|error| match attempt {
+                1 => Failure::from(error),
+                // It ran when this run began: after a reboot it may start later than we do.
+                _ => Failure::temporary(error.to_string(), error.hint()),
+            })?;
+        }
         let target = self.target(&spec).await?;
         let site = self.site(container, &spec, cancel.clone()).await?;
         let container = &site.container;
@@ -127,22 +140,36 @@ impl Holdfast {
             run: run.id,
             attempt,
         };
-        let report = backup::run(&order, &stages, &job).await?;
+        let hooks = hooks::Given {
+            run: run.id,
+            attempt,
+            spec: &spec,
+            services,
+            turns,
+            own: &order.site.container.id,
+            cancel,
+        };
+        let hooks = hooks::RunHooks::new(self, hooks).await?;
+        let report = backup::run(&order, &stages, &hooks, &job).await?;
         self.declare_success(run.id, attempt, report, &*target, &key)
             .await?;
         failpoint::hit("backup.after_success");
         Ok(())
     }
 
-    /// Waits for what a restore of this service left half done: until that is in order, the database
-    /// may be closed, or not the one that it should be.
-    async fn until_settled(&self, app: i64, service: &str) -> Result<(), Failure> {
+    /// Waits for what a restore of a service of this config left half done: until that is in order, the
+    /// database may be closed, or not the one that it should be.
+    async fn until_settled(&self, app: i64, spec: &ConfigSpec) -> Result<(), Failure> {
+        let hooked = spec.pre_hooks.iter().chain(&spec.post_hooks);
+        let mut services: BTreeSet<&str> = hooked.map(|hook| hook.service.as_str()).collect();
+        services.insert(&spec.service);
         let mut head = self.log().watch_head();
         loop {
             head.borrow_and_update();
             let restores = restores::unfinished(self.db()).await.map_err(internal)?;
             let unsettled = |restore: &restores::Model| {
-                restore.app_id == app && restore.service == service && restore.is_unsettled()
+                let concerns = services.contains(restore.service.as_str());
+                restore.app_id == app && concerns && restore.is_unsettled()
             };
             if !restores.iter().any(unsettled) || head.changed().await.is_err() {
                 return Ok(());
@@ -230,7 +257,7 @@ impl Holdfast {
         container: &str,
         at: DateTime<Utc>,
         extension: &str,
-        spec: &crate::domain::config::ConfigSpec,
+        spec: &ConfigSpec,
     ) -> Result<Key, Failure> {
         let target = self.target(spec).await?;
         for seconds in 0..60 {
@@ -301,7 +328,7 @@ impl Holdfast {
         full.mul_f64(0.5 + random / 2.0)
     }
 
-    async fn tell(&self, id: RunId, command: RunCommand) -> Result<(), Failure> {
+    pub(super) async fn tell(&self, id: RunId, command: RunCommand) -> Result<(), Failure> {
         let cause = Cause::system(job_name(id));
         match self.log().execute::<Run>(cause, id.0, command).await {
             Ok(_) => Ok(()),
@@ -314,7 +341,7 @@ fn cancelled() -> Failure {
     Failure::permanent("cancelled", "")
 }
 
-fn internal(error: impl Into<AppError>) -> Failure {
+pub(super) fn internal(error: impl Into<AppError>) -> Failure {
     Failure::temporary(error.into().to_string(), "It is tried again.")
 }
 

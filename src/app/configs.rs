@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{AppError, Caller, Holdfast, Result, Vault, sites};
+use super::{AppError, Caller, Holdfast, Result, Vault, hooks, sites};
 use crate::{
     domain::{
         access::Role,
         config::{self, Config, ConfigCommand, ConfigSpec, Retention, SecretRef},
         event::StreamKind,
         failure::FieldErrors,
+        hook::Hook,
         ids::ConfigId,
         manifest::Compression,
         secret::Secret,
@@ -46,6 +47,8 @@ pub struct ConfigInput {
     pub retention_count: Option<u32>,
     pub retention_days: Option<u32>,
     pub verify_upload: Option<bool>,
+    pub pre_hooks: Option<Vec<Hook>>,
+    pub post_hooks: Option<Vec<Hook>>,
 }
 
 /// A spec that has no references for its new secrets yet.
@@ -168,6 +171,7 @@ impl Holdfast {
         let draft = Draft::merge(spec, input)?;
         let mut errors = FieldErrors::default();
         errors.merge(config::check(&draft.spec));
+        errors.merge(hooks::check(&draft.spec, self.0.settings.exec_hooks));
         let mut credentials = self.secrets(&draft.spec.credentials).await?;
         credentials.extend(draft.credentials.clone());
         let options = Options {
@@ -209,7 +213,10 @@ impl Holdfast {
             .container_of(app, &spec.service)
             .await
             .map_err(service)?;
-        sites::must_run(&container).map_err(|error| service(error.into()))?;
+        if !strategy.backs_up_stopped() {
+            sites::must_run(&container).map_err(|error| service(error.into()))?;
+        }
+        self.look_at_hooks(app, spec, strategy, &container).await?;
         let site = strategy::Site {
             engine: self.0.engine.clone(),
             container,
@@ -242,6 +249,8 @@ impl Draft {
         set(&mut spec.time_zone, input.time_zone);
         set(&mut spec.enabled, input.enabled);
         set(&mut spec.verify_upload, input.verify_upload);
+        set(&mut spec.pre_hooks, input.pre_hooks.map(hooks::named));
+        set(&mut spec.post_hooks, input.post_hooks.map(hooks::named));
         if let Some(name) = input.compression {
             match Compression::parse(&name) {
                 Some(compression) => spec.compression = compression,
@@ -370,7 +379,7 @@ fn merge_retention(
     }
 }
 
-fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub(super) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<&str> = names.into_iter().collect();
     format!("use one of: {}", names.join(", "))
 }

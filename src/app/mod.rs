@@ -12,6 +12,7 @@ mod configs;
 mod coverage;
 mod detect;
 mod error;
+mod hooks;
 mod journal;
 mod place;
 mod restore;
@@ -70,6 +71,8 @@ pub struct Settings {
     /// Pause before the first retry; doubled with each, up to `retry_max`, half of it random.
     pub retry_base: Duration,
     pub retry_max: Duration,
+    /// Whether hooks may run commands in containers. Only the server's own configuration says so.
+    pub exec_hooks: bool,
 }
 
 impl Settings {
@@ -80,6 +83,7 @@ impl Settings {
             keep_undo: Duration::from_secs(24 * 60 * 60),
             retry_base: Duration::from_secs(10),
             retry_max: Duration::from_secs(10 * 60),
+            exec_hooks: false,
         }
     }
 }

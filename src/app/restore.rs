@@ -62,12 +62,10 @@ impl Holdfast {
         attempt: u32,
         cancel: &CancellationToken,
     ) -> Result<Restored, RestoreError> {
-        let place = self
+        let mut place = self
             .restore_place(state, cancel)
             .await
             .map_err(RestoreError::Artifact)?;
-        sites::must_run_for(place.strategy, &place.site.container)
-            .map_err(|error| RestoreError::Artifact(error.into()))?;
         let (manifest, target) = self
             .artifact_of(&place)
             .await
@@ -77,7 +75,12 @@ impl Holdfast {
             turn = turn => turn.map_err(StrategyError::from)?,
             () = cancel.cancelled() => return Err(StrategyError::Cancelled.into()),
         };
+        // Whoever had the turn before may have stopped it, and started it again.
+        let found = self.0.engine.container(&place.site.container.id).await;
+        place.site.container = found.map_err(StrategyError::from)?;
         let container = &place.site.container;
+        sites::must_run_for(place.strategy, container)
+            .map_err(|error| RestoreError::Artifact(error.into()))?;
         let command = RestoreCommand::Start {
             attempt,
             destination: Destination {

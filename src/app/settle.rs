@@ -9,18 +9,24 @@ use tokio::time::timeout;
 
 use super::{Holdfast, Result, restores, runs::job_name};
 use crate::{
+    docker::DockerError,
     domain::{
+        failure::Failure,
+        ids::RunId,
         restore::{Restore, RestoreCommand},
         run::{Obligation, Run, RunCommand},
     },
+    failpoint,
     log::Cause,
     readmodel,
-    strategy::service,
+    strategy::service::{self, Found},
     target,
 };
 
 /// A start does not wait longer for the engine, whatever it is asked.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(3);
+/// The clock has other work than one service that does not start.
+const START_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What was found and settled, for the log and for tests.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -140,27 +146,69 @@ impl Holdfast {
         join_all(sweeps).await;
     }
 
-    /// Starts what a hook stopped. Asked again and again by the upkeep until the engine did it.
+    /// Starts what hooks stopped and could not start again. Asked again and again by the clock until
+    /// the engine did it. How many were started.
     pub async fn settle_obligations(&self) -> Result<usize> {
-        let mut started = 0;
+        let unsettled = readmodel::restores::unfinished(self.db()).await?;
+        let mut owed = BTreeSet::new();
         for row in readmodel::runs::with_obligations(self.db()).await? {
-            if self.0.jobs.is_running(&job_name(row.run_id())) {
-                continue;
-            }
             for obligation in row.obligations() {
-                let Obligation::Start { container, .. } = &obligation;
-                if let Err(error) = service::start(&*self.0.engine, container).await {
-                    tracing::warn!(%error, container, "cannot start it again yet");
-                    continue;
+                let half_restored = unsettled.iter().any(|restore| {
+                    restore.is_unsettled()
+                        && restore.app_id == row.app_id
+                        && restore.service == obligation.service()
+                });
+                if !half_restored {
+                    owed.insert(obligation.container().to_owned());
                 }
-                let cause = Cause::system(job_name(row.run_id()));
-                self.log()
-                    .execute::<Run>(cause, row.id, RunCommand::Settle { obligation })
-                    .await?;
-                started += 1;
             }
         }
-        Ok(started)
+        let starts = owed.iter().map(|container| async move {
+            // Whoever works on it knows better whether it may run.
+            let _turn = self.free_turn(container)?;
+            match timeout(START_PATIENCE, self.start_owed(container, false)).await {
+                Ok(Ok(found)) => return Some(usize::from(found == Found::Stopped)),
+                Ok(Err(error)) => tracing::warn!(%error, container, "cannot start it again yet"),
+                Err(_) => tracing::warn!(container, "it does not start; tried again"),
+            }
+            None
+        });
+        Ok(join_all(starts).await.into_iter().flatten().sum())
+    }
+
+    /// Starts a container and tells every run that owes it. The caller has the turn at it. `ended`:
+    /// it was seen to have stopped, so that it runs now means that it was started since.
+    pub(super) async fn start_owed(&self, container: &str, ended: bool) -> Result<Found> {
+        if self.owed(container).await?.is_empty() {
+            return Ok(Found::Running);
+        }
+        let found = match service::start(&*self.0.engine, container).await {
+            Err(DockerError::NoSuchContainer(_)) => Found::Gone,
+            found => found.map_err(Failure::from)?,
+        };
+        failpoint::hit("hook.after_start");
+        let now = self.log().now();
+        for (run, obligation) in self.owed(container).await? {
+            let Obligation::Start { ends_by, .. } = &obligation;
+            let may_still_end = ends_by.is_some_and(|by| by > now);
+            if found == Found::Running && !ended && may_still_end {
+                continue; // the engine was asked to stop it, and may be about to
+            }
+            let cause = Cause::system(job_name(run));
+            let settle = RunCommand::Settle { obligation };
+            self.log().execute::<Run>(cause, run.0, settle).await?;
+        }
+        Ok(found)
+    }
+
+    /// What runs owe this container.
+    pub(super) async fn owed(&self, container: &str) -> Result<Vec<(RunId, Obligation)>> {
+        let rows = readmodel::runs::with_obligations(self.db()).await?;
+        let owed = rows.iter().flat_map(|row| {
+            let open = row.obligations().into_iter();
+            open.map(|obligation| (row.run_id(), obligation))
+        });
+        Ok(owed.filter(|(_, o)| o.container() == container).collect())
     }
 
     /// Partial data of dead processes, in every target that a config names.

@@ -34,31 +34,47 @@ impl Holdfast {
         Ok(turn)
     }
 
-    /// The container of that service of the app, by the engine's compose labels; by the compose
-    /// name `<project>-<service>-1` when no container carries the labels.
+    /// The turn, if nobody has it.
+    pub(super) fn free_turn(&self, container_id: &str) -> Option<OwnedMutexGuard<()>> {
+        self.0.services.try_lock(container_id)
+    }
+
+    /// The container of that service of the app; a running one, when there are several.
     pub(super) async fn container_of(
         &self,
         app: &apps::Model,
         service: &str,
     ) -> Result<Container, Failure> {
+        let found = self.containers_of(app, service).await?;
+        let first = found.first().map_or("", |container| container.id.as_str());
+        Ok(self.0.engine.container(first).await?)
+    }
+
+    /// The containers of that service of the app, by the engine's compose labels; by the compose
+    /// name `<project>-<service>-1` when no container carries the labels. At least one, the running
+    /// ones first: a scaled service may have stopped siblings.
+    pub(super) async fn containers_of(
+        &self,
+        app: &apps::Model,
+        service: &str,
+    ) -> Result<Vec<Container>, Failure> {
         let containers = self.0.engine.containers().await?;
-        let mut found: Vec<&Container> = containers
-            .iter()
-            .filter(|c| c.project() == Some(&app.project) && !c.is_oneoff())
-            .filter(|c| c.service() == Some(service) || c.name == service)
-            .collect();
-        // A running one first: a scaled service may have stopped siblings.
-        found.sort_by_key(|c| (!c.running, c.name.clone()));
-        let fallback = format!("{}-{service}-1", app.project);
-        let id = match found.first() {
-            Some(container) => container.id.clone(),
-            None => containers
-                .iter()
-                .find(|c| c.name == fallback)
-                .map(|c| c.id.clone())
-                .ok_or_else(|| no_such_service(app, service, &containers))?,
+        let labelled = |c: &&Container| {
+            c.project() == Some(&app.project)
+                && !c.is_oneoff()
+                && (c.service() == Some(service) || c.name == service)
         };
-        Ok(self.0.engine.container(&id).await?)
+        let mut found: Vec<Container> = containers.iter().filter(labelled).cloned().collect();
+        if found.is_empty() {
+            let fallback = format!("{}-{service}-1", app.project);
+            let by_name = containers.iter().find(|c| c.name == fallback);
+            found.extend(by_name.cloned());
+        }
+        if found.is_empty() {
+            return Err(no_such_service(app, service, &containers));
+        }
+        found.sort_by_key(|c| (!c.running, c.name.clone()));
+        Ok(found)
     }
 
     /// A strategy's working place. Fails when a secret cannot be read.
@@ -152,11 +168,15 @@ fn unknown(what: &str, name: &str) -> Failure {
 
 /// A failure to find or look at the source, told as a problem of the config's fields.
 pub(super) fn as_field(field: &str, failure: Failure) -> AppError {
-    let mut text = failure.message;
-    if !failure.hint.is_empty() {
-        text = format!("{text}. {}", failure.hint);
+    AppError::Invalid(FieldErrors::one(field, as_sentence(failure)))
+}
+
+/// What went wrong and what to do, in one text.
+pub(super) fn as_sentence(failure: Failure) -> String {
+    if failure.hint.is_empty() {
+        return failure.message;
     }
-    AppError::Invalid(FieldErrors::one(field, text))
+    format!("{}. {}", failure.message, failure.hint)
 }
 
 /// A strategy that stops its service itself can restore one that does not run: on the worst day it
@@ -189,12 +209,18 @@ pub(super) struct ServiceLocks {
 impl ServiceLocks {
     /// Waits for the container's turn; the guard gives it back.
     pub async fn lock(&self, container_id: &str) -> OwnedMutexGuard<()> {
-        let lock = {
-            let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-            locks.retain(|_, lock| Arc::strong_count(lock) > 1);
-            locks.entry(container_id.to_owned()).or_default().clone()
-        };
-        lock.lock_owned().await
+        self.of(container_id).lock_owned().await
+    }
+
+    /// The turn, if nobody has it.
+    pub fn try_lock(&self, container_id: &str) -> Option<OwnedMutexGuard<()>> {
+        self.of(container_id).try_lock_owned().ok()
+    }
+
+    fn of(&self, container_id: &str) -> Arc<AsyncMutex<()>> {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+        locks.entry(container_id.to_owned()).or_default().clone()
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
     aggregate::{Aggregate, Refusal},
     event::{Scope, StreamKind},
     failure::FieldErrors,
+    hook::{self, Hook, Phase},
     ids::{AppId, ConfigId},
     manifest::Compression,
     schedule::{self, Schedule},
@@ -58,6 +59,12 @@ pub struct ConfigSpec {
     /// Read the stored artifact back, decompress and validate it before the run counts.
     #[serde(default = "yes")]
     pub verify_upload: bool,
+    /// Run before the first byte is read, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pre_hooks: Vec<Hook>,
+    /// Run as soon as the data is out of the container, whatever became of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub post_hooks: Vec<Hook>,
 }
 
 fn utc() -> String {
@@ -86,6 +93,18 @@ impl Default for ConfigSpec {
             compression: Compression::Gzip,
             retention: Retention::default(),
             verify_upload: true,
+            pre_hooks: Vec::new(),
+            post_hooks: Vec::new(),
+        }
+    }
+}
+
+impl ConfigSpec {
+    /// The hooks of a phase, in order.
+    pub fn hooks(&self, phase: Phase) -> &[Hook] {
+        match phase {
+            Phase::Before => &self.pre_hooks,
+            Phase::After => &self.post_hooks,
         }
     }
 }
@@ -245,6 +264,9 @@ pub fn check(spec: &ConfigSpec) -> Result<(), FieldErrors> {
             errors.add("retention_days", "keep backups between 1 and 36,500 days");
         }
         Retention::Count { .. } | Retention::Time { .. } => {}
+    }
+    for phase in [Phase::Before, Phase::After] {
+        errors.merge(hook::check(phase, spec.hooks(phase)));
     }
     errors.into_result()
 }

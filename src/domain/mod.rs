@@ -8,6 +8,7 @@ pub mod config;
 pub mod event;
 pub mod failure;
 pub mod form;
+pub mod hook;
 pub mod ids;
 pub mod manifest;
 pub mod restore;

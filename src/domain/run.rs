@@ -18,6 +18,7 @@ use super::{
     config::ConfigSpec,
     event::{Scope, StreamKind},
     failure::Failure,
+    hook::HookReport,
     ids::{AppId, ConfigId, RunId},
     manifest::{Artifact, Fingerprint, Source},
 };
@@ -102,7 +103,27 @@ impl Stage {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Obligation {
     /// Start this container again.
-    Start { service: String, container: String },
+    Start {
+        service: String,
+        /// Its id.
+        container: String,
+        /// The engine may need as long to end it: that it runs before then proves nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ends_by: Option<DateTime<Utc>>,
+    },
+}
+
+impl Obligation {
+    /// Id of the container it is about.
+    pub fn container(&self) -> &str {
+        let Self::Start { container, .. } = self;
+        container
+    }
+
+    pub fn service(&self) -> &str {
+        let Self::Start { service, .. } = self;
+        service
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +149,10 @@ pub enum RunCommand {
     },
     Settle {
         obligation: Obligation,
+    },
+    TellHook {
+        attempt: u32,
+        hook: HookReport,
     },
     Succeed {
         attempt: u32,
@@ -177,6 +202,8 @@ pub enum RunEvent {
     },
     #[serde(rename = "run.obligation_settled")]
     ObligationSettled { obligation: Obligation },
+    #[serde(rename = "run.hook_ran")]
+    HookRan { attempt: u32, hook: HookReport },
     #[serde(rename = "run.succeeded")]
     Succeeded {
         attempt: u32,
@@ -300,6 +327,10 @@ impl Aggregate for Run {
             } else {
                 vec![]
             }),
+            RunCommand::TellHook { attempt, hook } => {
+                self.must_run(attempt)?;
+                Ok(vec![RunEvent::HookRan { attempt, hook }])
+            }
             RunCommand::Succeed {
                 attempt,
                 artifact,
@@ -347,7 +378,7 @@ impl Aggregate for Run {
                 self.attempt = *attempt;
                 self.pin = Some(pin.clone());
             }
-            RunEvent::StageReached { .. } => {}
+            RunEvent::StageReached { .. } | RunEvent::HookRan { .. } => {}
             RunEvent::Obliged { obligation, .. } => self.obligations.push(obligation.clone()),
             RunEvent::ObligationSettled { obligation } => {
                 self.obligations.retain(|open| open != obligation);

@@ -55,6 +55,17 @@ pub fn setting(field: &str, value: &str) -> Checked {
     require(field, fits, "use at most 1,000 printable characters")
 }
 
+/// A line for a shell, of an operator: 1–8,000 characters, not blank, without control characters but
+/// newline and tab.
+pub fn shell_line(field: &str, value: &str) -> Checked {
+    let fits = !value.trim().is_empty()
+        && value.chars().count() <= 8000
+        && !value
+            .chars()
+            .any(|c| c.is_control() && !matches!(c, '\n' | '\t'));
+    require(field, fits, "use 1 to 8,000 printable characters")
+}
+
 fn require(field: &str, fits: bool, problem: &str) -> Checked {
     if fits {
         Ok(())

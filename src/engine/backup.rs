@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt, stream};
+use tokio::pin;
 
 use super::{
     pipeline::{self, Piped},
@@ -20,7 +21,7 @@ use crate::{
         run::Stage,
     },
     failpoint,
-    strategy::{Site, Strategy},
+    strategy::{Dumped, Sink, Site, Strategy},
     target::{Key, Target, layout},
 };
 
@@ -60,13 +61,44 @@ pub trait Stages: Send + Sync {
     async fn reach(&self, stage: Stage) -> Result<(), Failure>;
 }
 
+/// What is done to services around the reading of the data. `after` is called once after each
+/// `before`, however that and the reading went.
+#[async_trait]
+pub trait Around: Send + Sync {
+    /// Before the first byte; answers the site as it is then: its service may have been stopped.
+    async fn before(&self, site: &Site) -> Result<Site, Failure>;
+
+    /// Resolves when something that has to last while the data is read was lost.
+    async fn lost(&self);
+
+    /// As soon as the data is out of the container, or is known not to come.
+    async fn after(&self) -> Aftermath;
+}
+
+#[derive(Debug, Default)]
+pub struct Aftermath {
+    pub warnings: Vec<String>,
+    /// What had to last did not: the data proves nothing.
+    pub broken: Option<Failure>,
+}
+
 /// `Ok` only for a backup that has been proved whole, with its manifest durable in the target.
-pub async fn run(order: &Order, stages: &dyn Stages, job: &Job) -> Result<Report, Failure> {
-    let report = steps(order, stages, job).await;
+pub async fn run(
+    order: &Order,
+    stages: &dyn Stages,
+    around: &dyn Around,
+    job: &Job,
+) -> Result<Report, Failure> {
+    let report = steps(order, stages, around, job).await;
     report.map_err(|failure| order.site.named(failure))
 }
 
-async fn steps(order: &Order, stages: &dyn Stages, job: &Job) -> Result<Report, Failure> {
+async fn steps(
+    order: &Order,
+    stages: &dyn Stages,
+    around: &dyn Around,
+    job: &Job,
+) -> Result<Report, Failure> {
     stages.reach(Stage::Prepare).await?;
     job.enter(Stage::Prepare.title(), None);
     order.target.check().await?;
@@ -80,8 +112,13 @@ async fn steps(order: &Order, stages: &dyn Stages, job: &Job) -> Result<Report, 
 
     stages.reach(Stage::Dump).await?;
     job.enter(Stage::Dump.title(), order.estimate.or(probe.size));
-    failpoint::hit("backup.before_put");
-    let (warnings, piped) = dump(order, job).await?;
+    let (warnings, piped) = match around.before(&order.site).await {
+        Ok(site) => dump(order, &site, around, job).await?,
+        Err(failure) => {
+            around.after().await;
+            return Err(failure);
+        }
+    };
     failpoint::hit("backup.after_put");
     let stored = prove_and_commit(order, stages, job, source, warnings, &piped).await;
     if stored.is_err()
@@ -93,7 +130,13 @@ async fn steps(order: &Order, stages: &dyn Stages, job: &Job) -> Result<Report, 
     stored
 }
 
-async fn dump(order: &Order, job: &Job) -> Result<(Vec<String>, Piped), Failure> {
+async fn dump(
+    order: &Order,
+    site: &Site,
+    around: &dyn Around,
+    job: &Job,
+) -> Result<(Vec<String>, Piped), Failure> {
+    failpoint::hit("backup.before_put");
     let stop = &order.site.cancel;
     let (mut pipe, body) = pipeline::open(
         order.compression,
@@ -102,11 +145,34 @@ async fn dump(order: &Order, job: &Job) -> Result<(Vec<String>, Piped), Failure>
         stop.clone(),
     );
     let dump = async {
-        let dumped = order.strategy.backup(&order.site, &mut pipe).await?;
-        let piped = pipe.finish().await?;
-        Ok::<_, Failure>((dumped.warnings, piped))
+        let read = read(order, site, around, &mut pipe).await;
+        // What is still on its way to the target needs no service to stand still.
+        let aftermath = around.after().await;
+        if let Some(broken) = aftermath.broken {
+            return Err(broken);
+        }
+        let mut warnings = read?.warnings;
+        warnings.extend(aftermath.warnings);
+        Ok::<_, Failure>((warnings, pipe.finish().await?))
     };
     pipeline::deliver(&*order.target, &order.key, body, None, stop, dump).await
+}
+
+/// Reads the data out of the container. Ends early when what had to last meanwhile is lost.
+async fn read(
+    order: &Order,
+    site: &Site,
+    around: &dyn Around,
+    sink: &mut dyn Sink,
+) -> Result<Dumped, Failure> {
+    let backup = order.strategy.backup(site, sink);
+    pin!(backup);
+    tokio::select! {
+        biased;
+        dumped = &mut backup => return Ok(dumped?),
+        () = around.lost() => order.site.cancel.cancel(),
+    }
+    Ok(backup.await?)
 }
 
 async fn prove_and_commit(

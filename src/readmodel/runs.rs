@@ -147,7 +147,7 @@ fn requested(run: RunId, app: AppId, config: ConfigId, trigger: &str, at: i64) -
 impl Model {
     fn evolve(&mut self, change: &RunEvent, at: i64) {
         match change {
-            RunEvent::Requested { .. } => {}
+            RunEvent::Requested { .. } | RunEvent::HookRan { .. } => {}
             RunEvent::Started { attempt, pin } => {
                 "running".clone_into(&mut self.status);
                 self.phase.clear();

@@ -106,6 +106,11 @@ pub trait Strategy: Send + Sync {
         journal: &dyn Journal,
     ) -> Result<Kept, StrategyError>;
 
+    /// Whether it can back up a service that does not run, so that a hook may stop it.
+    fn backs_up_stopped(&self) -> bool {
+        false
+    }
+
     /// Whether its restore stops the service: then what it began is settled, undone and forgotten
     /// even while the service does not run.
     fn stops_service(&self) -> bool {

@@ -12,6 +12,8 @@ use crate::docker::{DockerError, Engine, HelperOrder, Tools};
 const GRACE: Duration = Duration::from_secs(60);
 /// How long a container that was started may take until it is seen to run.
 const START: Duration = Duration::from_secs(30);
+/// How long it must run on to count as started.
+const LOOK: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl Site {
@@ -42,7 +44,8 @@ impl Site {
 
     /// Starts the service; returns when it is seen to run. One that runs is fine.
     pub async fn start_service(&self) -> Result<(), StrategyError> {
-        Ok(start(&*self.engine, &self.container.id).await?)
+        start(&*self.engine, &self.container.id).await?;
+        Ok(())
     }
 }
 
@@ -56,19 +59,38 @@ pub async fn stop(
     engine.stopped(container).await
 }
 
-/// Starts a container and looks whether it runs. An engine takes a start of a container that is
-/// about to end for done: so it is asked again until the container is seen to run.
-pub async fn start(engine: &dyn Engine, container: &str) -> Result<(), DockerError> {
+/// What a container was when it was to be started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// It had ended, and was started.
+    Stopped,
+    /// It ran, or was about to end: until it has ended the engine says that it runs.
+    Running,
+    /// There is no such container any more.
+    Gone,
+}
+
+/// Starts a container and looks whether it runs on. An engine takes a start of a container that is
+/// about to end for done: so it is asked again until the container is seen to run. Never `Gone`:
+/// that is `NoSuchContainer` here.
+pub async fn start(engine: &dyn Engine, container: &str) -> Result<Found, DockerError> {
     let deadline = time::Instant::now() + START;
+    let found = if engine.container(container).await?.running {
+        Found::Running
+    } else {
+        Found::Stopped
+    };
     loop {
         engine.start(container).await?;
-        time::sleep(PAUSE).await;
-        if engine.container(container).await?.running {
-            return Ok(());
+        let ended = time::timeout(LOOK, engine.stopped(container)).await;
+        let container_now = engine.container(container).await?;
+        if ended.is_err() && container_now.running {
+            return Ok(found);
         }
         if time::Instant::now() >= deadline {
-            return Err(DockerError::NotRunning(container.to_owned()));
+            return Err(DockerError::NotRunning(container_now.name));
         }
+        time::sleep(PAUSE).await;
     }
 }
 

@@ -28,6 +28,12 @@ impl Mask {
         Self { secrets }
     }
 
+    /// The same, and this one.
+    #[must_use]
+    pub fn and(self, secret: &Secret) -> Self {
+        Self::new(self.secrets.iter().chain([secret]), &[])
+    }
+
     pub fn apply(&self, text: &str) -> String {
         let mut masked = text.to_owned();
         for secret in &self.secrets {

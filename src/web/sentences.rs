@@ -11,9 +11,10 @@ use crate::{
         audit::AuditEvent,
         config::ConfigEvent,
         event::{Actor, ActorKind, Event},
+        hook::{HookOutcome, HookReport},
         ids::{AppId, ConfigId},
         restore::{RestoreEvent, RestoreSource},
-        run::{Obligation, RunEvent},
+        run::RunEvent,
     },
     log::Recorded,
     readmodel::{apps, configs},
@@ -112,13 +113,13 @@ fn of_run(event: &RunEvent) -> String {
         }
         RunEvent::Started { attempt, .. } => format!("Attempt {attempt} started"),
         RunEvent::StageReached { stage, .. } => stage.title().to_owned(),
-        RunEvent::Obliged {
-            obligation: Obligation::Start { service, .. },
-            ..
-        } => format!("Stopped {service} for the backup"),
-        RunEvent::ObligationSettled {
-            obligation: Obligation::Start { service, .. },
-        } => format!("Started {service} again"),
+        RunEvent::Obliged { obligation, .. } => {
+            format!("Stopping {} for the backup", obligation.service())
+        }
+        RunEvent::ObligationSettled { obligation } => {
+            format!("{} runs again", obligation.service())
+        }
+        RunEvent::HookRan { hook, .. } => of_hook(hook),
         RunEvent::Succeeded { artifact, .. } => {
             format!("Backup succeeded: {}", words::size(artifact.stored_bytes))
         }
@@ -135,6 +136,16 @@ fn of_run(event: &RunEvent) -> String {
         RunEvent::CancelRequested {} => "Cancel requested".to_owned(),
         RunEvent::Cancelled {} => "Backup cancelled".to_owned(),
     }
+}
+
+fn of_hook(report: &HookReport) -> String {
+    let went = match report.outcome {
+        HookOutcome::Done => "ran",
+        HookOutcome::Skipped => "had nothing to do",
+        HookOutcome::Failed => "failed",
+    };
+    let took = words::duration(i64::try_from(report.took_ms).unwrap_or(i64::MAX));
+    format!("Hook {} on {} {went} ({took})", report.kind, report.service)
 }
 
 fn of_restore(event: &RestoreEvent) -> String {

@@ -16,11 +16,13 @@ const ROOMS: &[(&str, &[&str])] = &[
         "engine",
         &["strategy", "target", "docker", "domain", "failpoint"],
     ),
+    ("hook", &["strategy", "docker", "domain", "failpoint"]),
     ("readmodel", &["log", "domain"]),
     (
         "app",
         &[
             "engine",
+            "hook",
             "log",
             "readmodel",
             "strategy",
@@ -34,7 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("work", &["app", "log", "readmodel", "domain", "failpoint"]),
     (
         "web",
-        // Traits and names of strategies and targets: their labels and forms are shown.
+        // Traits and names of strategies, targets and hooks: their labels and forms are shown.
         &[
             "app",
             "readmodel",
@@ -42,6 +44,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "domain",
             "strategy",
             "target",
+            "hook",
             "engine",
             "docker",
             "work",
@@ -82,6 +85,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "strategy",
             "target",
             "engine",
+            "hook",
             "app",
             "work",
             "web",

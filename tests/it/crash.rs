@@ -29,7 +29,11 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(10);
 struct Lane {
     server: Server,
     database: Bed,
+    /// What the hooks of `hooked` stop.
+    web: Bed,
     config: i64,
+    /// The same with a hook, for the places that only hooks come by.
+    hooked: i64,
     slowest: Duration,
     kills: usize,
     random: u64,
@@ -48,12 +52,24 @@ impl Lane {
         let server = Server::start(&["--retry", "1", "--keep-undo", "2"]).await;
         let app = json!({ "slug": "shop", "name": "Shop", "project": project });
         server.post("/api/apps", app).await;
-        let config = json!({ "strategy": "postgres", "service": "db", "target": "local" });
-        let config = server.post("/api/apps/shop/backups/configs", config).await;
+        let labels = [
+            "--label",
+            &format!("com.docker.compose.project={project}"),
+            "--label",
+            "com.docker.compose.service=web",
+        ];
+        let web = Bed::run(bed::BUSYBOX, &labels, &["sleep", "36000"]);
+        let mut config = json!({ "strategy": "postgres", "service": "db", "target": "local" });
+        let path = "/api/apps/shop/backups/configs";
+        let plain = server.post(path, config.clone()).await;
+        config["pre_hooks"] = json!([{ "type": "stop", "service": "web" }]);
+        let hooked = server.post(path, config).await;
         Self {
             server,
             database,
-            config: config["id"].as_i64().unwrap(),
+            web,
+            config: plain["id"].as_i64().unwrap(),
+            hooked: hooked["id"].as_i64().unwrap(),
             slowest: Duration::ZERO,
             kills: 0,
             random: 0x9E37_79B9_7F4A_7C15 ^ (number as u64 + 1),
@@ -195,6 +211,8 @@ impl Lane {
         let missing: Vec<_> = expected.difference(&found).collect();
         assert!(missing.is_empty(), "green but gone: {missing:?}");
         self.no_foreign_databases().await;
+        let running = ["inspect", "-f", "{{.State.Running}}", &self.web.name];
+        assert_eq!(bed::docker(&running), "true", "a service is left stopped");
         let verification = self.server.post("/api/audit/verify", json!({})).await;
         assert_eq!(verification["ok"], true, "{verification}");
         let rebuild = self.server.post("/api/system/rebuild", json!({})).await;
@@ -322,7 +340,12 @@ async fn die_at(lane: &mut Lane, point: &str, run: i64, backed_up: &str) {
         asked = if in_restore {
             lane.request_restore(run).await
         } else {
-            let path = format!("/api/backups/configs/{}/run", lane.config);
+            let config = if point.starts_with("hook.") {
+                lane.hooked
+            } else {
+                lane.config
+            };
+            let path = format!("/api/backups/configs/{config}/run");
             let answer = lane
                 .server
                 .try_call(Method::POST, &path, Some(json!({})))

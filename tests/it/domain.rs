@@ -155,6 +155,7 @@ fn promise_07_cancel_is_taken_at_once_and_confirmed_by_the_worker() {
 #[test]
 fn an_obligation_outlives_the_run_until_it_is_settled() {
     let obligation = Obligation::Start {
+        ends_by: None,
         service: "db".into(),
         container: "shop-db-1".into(),
     };

@@ -2,7 +2,10 @@
 //! places to put faults between it and the engine or the target.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     time::{Duration, Instant},
 };
 
@@ -45,6 +48,8 @@ pub struct House {
 pub struct Faults {
     pub target: Arc<Mutex<Option<(Fault, Scope)>>>,
     pub engine: Arc<Mutex<Option<EngineFault>>>,
+    /// How many starts of a container the engine still refuses.
+    pub starts: Arc<AtomicUsize>,
 }
 
 /// What happens to the stream of the dump.
@@ -84,6 +89,15 @@ impl House {
 
     /// One whose engine can spoil the streams of these dumps.
     pub async fn of(is_dump: IsDump) -> Self {
+        Self::open(is_dump, 2).await
+    }
+
+    /// One that lets a dump move no byte for a minute.
+    pub async fn patient() -> Self {
+        Self::open(pg_dump, 60).await
+    }
+
+    async fn open(is_dump: IsDump, stall: u64) -> Self {
         let data = TempDir::new().unwrap();
         let args = DataArgs {
             data_dir: data.path().to_owned(),
@@ -91,8 +105,9 @@ impl House {
         let engine_args = EngineArgs {
             docker_host: None,
             helper_image: BUSYBOX.to_owned(),
-            stall: 2,
+            stall,
             keep_undo: 3600,
+            exec_hooks: true,
             retry: 1,
             master_key_file: None,
         };
@@ -106,6 +121,7 @@ impl House {
                 .with_helper_image(BUSYBOX),
             fault: faults.engine.clone(),
             is_dump,
+            starts: faults.starts.clone(),
         };
         let target_fault = faults.target.clone();
         let opened = bootstrap::open_with(
@@ -257,6 +273,7 @@ struct FaultyEngine {
     inner: DockerEngine,
     fault: Arc<Mutex<Option<EngineFault>>>,
     is_dump: IsDump,
+    starts: Arc<AtomicUsize>,
 }
 
 #[async_trait]
@@ -292,6 +309,14 @@ impl Engine for FaultyEngine {
     }
 
     async fn start(&self, container: &str) -> Result<(), DockerError> {
+        let refused = |left: usize| left.checked_sub(1);
+        let refused = self.starts.fetch_update(SeqCst, SeqCst, refused);
+        if refused.is_ok() {
+            return Err(DockerError::Refused {
+                status: 500,
+                message: "it was told to refuse".into(),
+            });
+        }
         self.inner.start(container).await
     }
 

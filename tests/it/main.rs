@@ -18,6 +18,7 @@ mod docker;
 mod domain;
 mod elsewhere;
 mod golden;
+mod hooks;
 mod house;
 mod log;
 mod pages;

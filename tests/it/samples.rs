@@ -10,6 +10,7 @@ use holdfast::domain::{
     config::{ConfigEvent, ConfigSpec, Retention, SecretRef},
     event::Event,
     failure::Failure,
+    hook::{HookOutcome, HookReport, Phase},
     ids::{AppId, ConfigId, RestoreId, RunId, TokenId, UserId},
     manifest::{Artifact, Compression, Fingerprint, Source},
     restore::{Destination, Kept, RestoreEvent, RestoreSource, Step, Upload},
@@ -48,6 +49,21 @@ pub fn config_spec() -> ConfigSpec {
         compression: Compression::Zstd,
         retention: Retention::Time { days: 30 },
         verify_upload: true,
+        // Came later: their stored form has a golden file of its own.
+        pre_hooks: vec![],
+        post_hooks: vec![],
+    }
+}
+
+pub fn hook_report() -> HookReport {
+    HookReport {
+        phase: Phase::Before,
+        index: 1,
+        kind: "exec".into(),
+        service: "web".into(),
+        outcome: HookOutcome::Failed,
+        took_ms: 1200,
+        said: "the command ended with status 3".into(),
     }
 }
 
@@ -112,6 +128,7 @@ pub fn all() -> Vec<Event> {
     let obligation = || Obligation::Start {
         service: "db".into(),
         container: "shop-db-1".into(),
+        ends_by: None,
     };
     let (app, config) = (AppId(1), ConfigId(7));
     let mut events: Vec<Event> = vec![
@@ -158,6 +175,10 @@ pub fn all() -> Vec<Event> {
         },
         RunEvent::ObligationSettled {
             obligation: obligation(),
+        },
+        RunEvent::HookRan {
+            attempt: 1,
+            hook: hook_report(),
         },
         RunEvent::RetryScheduled {
             attempt: 1,

@@ -213,7 +213,8 @@ fn refusal(path: &str, error: &serde_json::Error) -> ApiError {
     }
 }
 
-fn short(text: &str) -> String {
+/// As much of what was sent as an answer repeats.
+pub(super) fn short(text: &str) -> String {
     if text.chars().count() <= SAID_MAX {
         return text.to_owned();
     }

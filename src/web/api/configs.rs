@@ -1,5 +1,6 @@
 //! Backup configs: what is backed up, where to, when, and how long it is kept.
 
+mod hooks;
 mod input;
 mod output;
 

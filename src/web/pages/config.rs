@@ -2,6 +2,7 @@
 //! strategies and targets; nothing here knows one by its name.
 
 mod form;
+mod hooks;
 mod values;
 
 use askama::Template;

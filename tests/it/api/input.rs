@@ -26,6 +26,115 @@ fn app(change: &Value) -> String {
     app.to_string()
 }
 
+/// Hooks as JSON and as text, each wrong in one place.
+fn hooks(cases: &mut Vec<Case>) {
+    let good = json!({ "type": "exec", "service": "db", "command": "true" });
+    for (second, field) in [
+        (json!("stop"), "pre_hooks[1]"),
+        (json!({ "service": "db" }), "pre_hooks[1].type"),
+        (json!({ "type": "stop" }), "pre_hooks[1].service"),
+        (
+            json!({ "type": "stop", "service": 7 }),
+            "pre_hooks[1].service",
+        ),
+        (
+            json!({ "type": "reboot", "service": "db" }),
+            "pre_hooks[1].type",
+        ),
+        (
+            json!({ "type": "Stop", "service": "db" }),
+            "pre_hooks[1].type",
+        ),
+        (
+            json!({ "type": "start", "service": "db", "user": "root" }),
+            "pre_hooks[1].user",
+        ),
+        (
+            json!({ "type": "exec", "service": "db" }),
+            "pre_hooks[1].command",
+        ),
+        (
+            json!({ "type": "exec", "service": "db", "command": " " }),
+            "pre_hooks[1].command",
+        ),
+        (
+            json!({ "type": "start", "service": "db", "command": "x" }),
+            "pre_hooks[1].command",
+        ),
+        (
+            json!({ "type": "start", "service": "-db" }),
+            "pre_hooks[1].service",
+        ),
+        (
+            json!({ "type": "start", "service": "nothing" }),
+            "pre_hooks[1].service",
+        ),
+        (
+            json!({ "type": "start", "service": "db", "timeout": 0 }),
+            "pre_hooks[1].timeout",
+        ),
+        (
+            json!({ "type": "start", "service": "db", "timeout": 3601 }),
+            "pre_hooks[1].timeout",
+        ),
+        (
+            json!({ "type": "start", "service": "db", "timeout": "60" }),
+            "pre_hooks[1].timeout",
+        ),
+        // A PostgreSQL that does not run cannot be dumped.
+        (
+            json!({ "type": "stop", "service": "db" }),
+            "pre_hooks[1].service",
+        ),
+        (
+            json!({ "type": "stop_container", "service": "db" }),
+            "pre_hooks[1].service",
+        ),
+    ] {
+        let list = json!([good, second]);
+        for sent in [list.clone(), json!(list.to_string())] {
+            let body = config(&json!({ "pre_hooks": sent }));
+            cases.push(("POST", CONFIGS, body, 400, field));
+        }
+    }
+    for (kind, service) in [("stop", "old"), ("flush_mysql", "db")] {
+        let hook = json!([{ "type": kind, "service": service }]);
+        let body = config(&json!({ "post_hooks": hook }));
+        cases.push(("POST", CONFIGS, body, 400, "post_hooks[0].type"));
+    }
+    let stop = json!({ "type": "stop", "service": "old" });
+    for second in [
+        stop.clone(),
+        json!({ "type": "start_container", "service": "old" }),
+        json!({ "type": "exec", "service": "old", "command": "true" }),
+    ] {
+        let body = config(&json!({ "pre_hooks": [stop, second] }));
+        cases.push(("POST", CONFIGS, body, 400, "pre_hooks[1].service"));
+    }
+    let many = json!(vec![good; 17]);
+    cases.push((
+        "POST",
+        CONFIGS,
+        config(&json!({ "pre_hooks": many })),
+        400,
+        "pre_hooks",
+    ));
+    for text in ["[", "{}", "7", "[[]]"] {
+        let field = if text == "[[]]" {
+            "post_hooks[0]"
+        } else {
+            "post_hooks"
+        };
+        cases.push((
+            "POST",
+            CONFIGS,
+            config(&json!({ "post_hooks": text })),
+            400,
+            field,
+        ));
+    }
+}
+
 fn cases() -> Vec<Case> {
     let long = "x".repeat(10_000);
     let mut cases: Vec<Case> = Vec::new();
@@ -385,22 +494,10 @@ fn cases() -> Vec<Case> {
         400,
         "retention_days",
     );
-    // What this version cannot do is not stored and forgotten.
-    let hook = json!([{ "type": "stop", "service": "db" }]);
-    case(
-        "POST",
-        CONFIGS,
-        config(&json!({ "pre_hooks": hook })),
-        400,
-        "pre_hooks",
-    );
-    case(
-        "POST",
-        CONFIGS,
-        config(&json!({ "post_hooks": hook.to_string() })),
-        400,
-        "post_hooks",
-    );
+    hooks(&mut cases);
+    let mut case = |method, path, body: String, status, field| {
+        cases.push((method, path, body, status, field));
+    };
     case("PUT", "/backups/configs/999", "{}".to_owned(), 404, "");
     case("PUT", "/backups/configs/x", "{}".to_owned(), 404, "");
     case("DELETE", "/backups/configs/999", String::new(), 404, "");

@@ -73,6 +73,7 @@ impl Api {
             helper_image: crate::bed::BUSYBOX.to_owned(),
             stall: 10,
             keep_undo: 3600,
+            exec_hooks: true,
             retry: 1,
             master_key_file: None,
         };

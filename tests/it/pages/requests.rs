@@ -294,3 +294,90 @@ async fn a_lost_live_stream_goes_on_where_it_was() {
     assert!(first.contains("event: last"), "{first}");
     house.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hooks_are_rows_of_the_form() {
+    let (house, site) = lodged().await;
+    let project = format!("hooked-{}", std::process::id());
+    let _bed = postgres(crate::bed::POSTGRES, &project, &[]);
+    house.app("shop", &project).await;
+    let ada = Visitor::logged_in(&site, "ada").await;
+    let new = "/apps/shop/configs/new";
+    let token = ada.token(new).await;
+    let fixed = [
+        ("csrf", token.as_str()),
+        ("service", "db"),
+        ("strategy", "postgres"),
+        ("target", "local"),
+        ("time_zone", "UTC"),
+        ("compression", "gzip"),
+        ("retention_mode", "count"),
+        ("retention_count", "7"),
+        ("retention_days", "30"),
+    ];
+    let exec = [
+        ("pre_hooks.0.type", ""),
+        ("pre_hooks.1.type", "exec"),
+        ("pre_hooks.1.service", "db"),
+        ("pre_hooks.1.command", "echo 1\r\necho 2"),
+    ];
+    let refused = async |more: &[(&str, &str)], says: &str| {
+        let answer = ada.post(new, &[&fixed[..], &exec, more].concat()).await;
+        assert_eq!(answer.status(), 422);
+        let page = answer.text().await.unwrap();
+        assert!(page.contains(says), "{says}: {page}");
+        assert!(
+            page.contains("echo 1\necho 2"),
+            "what was typed stays: {page}"
+        );
+    };
+    refused(
+        &[
+            ("post_hooks.0.type", "start"),
+            ("post_hooks.0.timeout", "x"),
+        ],
+        "id=\"post_hooks.0.timeout-error\"",
+    )
+    .await;
+    // The row that was left empty is gone, and a problem stands beside the row that it is of.
+    refused(
+        &[("pre_hooks.2.type", "stop"), ("pre_hooks.2.service", "db")],
+        "id=\"pre_hooks.1.service-error\"",
+    )
+    .await;
+    refused(
+        &[
+            ("pre_hooks.2.type", "reboot"),
+            ("pre_hooks.2.service", "db"),
+        ],
+        "id=\"pre_hooks.1.type-error\"",
+    )
+    .await;
+    let stored = ada.post(new, &[&fixed[..], &exec].concat()).await;
+    assert_eq!(stored.status(), 303);
+    let app = house.holdfast.app(&house.caller, "shop").await.unwrap();
+    let config = house.holdfast.configs(&house.caller, &app).await.unwrap();
+    let config = config.last().unwrap();
+    let hooks = config.spec().pre_hooks;
+    assert_eq!(hooks[0].command.as_deref(), Some("echo 1\necho 2"));
+
+    let edit = format!("/configs/{}", config.id);
+    let page = ada.page(&edit).await;
+    assert!(page.contains("<option value=\"exec\" selected"), "{page}");
+    assert!(page.contains("echo 1\necho 2"), "{page}");
+    let emptied = [("pre_hooks.0.type", ""), ("pre_hooks.0.service", "")];
+    let same = ada.post(&edit, &fixed).await;
+    assert_eq!(same.status(), 303);
+    let spec = async || {
+        let config = house
+            .holdfast
+            .config(&house.caller, config.config_id())
+            .await;
+        config.unwrap().spec()
+    };
+    assert_eq!(spec().await.pre_hooks, hooks, "not asked for, not changed");
+    let taken_out = ada.post(&edit, &[&fixed[..], &emptied].concat()).await;
+    assert_eq!(taken_out.status(), 303);
+    assert_eq!(spec().await.pre_hooks, []);
+    house.close().await;
+}

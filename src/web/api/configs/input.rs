@@ -11,9 +11,10 @@ use serde::{
 };
 use serde_json::Value;
 
+use super::hooks;
 use crate::{
     app::{AppError, ConfigInput},
-    domain::{failure::FieldErrors, secret::Secret},
+    domain::{failure::FieldErrors, hook::Phase, secret::Secret},
     web::api::{body::Loose, error::ApiError},
 };
 
@@ -52,9 +53,12 @@ pub struct ConfigBody {
     retention_days: Option<u32>,
     /// Read the stored artifact back before the run counts.
     verify_upload: Option<bool>,
-    /// Not supported by this version: must be empty.
+    /// A list of `{type, service, command?, timeout?}`, run in order before the backup; the first
+    /// that fails ends it. `type` is `stop`, `start`, `flush_mysql`, `flush_redis` or `exec` (with a
+    /// `command`, when the server allows commands), `timeout` in seconds, 60 by default.
     pre_hooks: Option<Loose<Vec<Value>>>,
-    /// Not supported by this version: must be empty.
+    /// The same, run as soon as the data is out of the container, whatever became of it; what fails
+    /// is a warning.
     post_hooks: Option<Loose<Vec<Value>>>,
     /// Not supported by this version: must be `none`.
     encryption: Option<String>,
@@ -97,7 +101,13 @@ impl<'de> Deserialize<'de> for Setting {
 
 impl ConfigBody {
     pub fn checked(self) -> Result<ConfigInput, ApiError> {
-        self.refuse_unsupported()?;
+        let mut errors = self.unsupported();
+        let mut hooks = |phase, sent: Option<Loose<Vec<Value>>>| {
+            sent.map(|sent| hooks::read(phase, sent.0, &mut errors))
+        };
+        let pre_hooks = hooks(Phase::Before, self.pre_hooks);
+        let post_hooks = hooks(Phase::After, self.post_hooks);
+        errors.into_result().map_err(AppError::from)?;
         let secret = |map: BTreeMap<String, String>| {
             let pairs = map.into_iter();
             pairs
@@ -126,23 +136,14 @@ impl ConfigBody {
             retention_count: self.retention_count,
             retention_days: self.retention_days,
             verify_upload: self.verify_upload,
+            pre_hooks,
+            post_hooks,
         })
     }
 
     /// What is asked for must happen, or be refused.
-    fn refuse_unsupported(&self) -> Result<(), AppError> {
+    fn unsupported(&self) -> FieldErrors {
         let mut errors = FieldErrors::default();
-        for (field, hooks) in [
-            ("pre_hooks", &self.pre_hooks),
-            ("post_hooks", &self.post_hooks),
-        ] {
-            if hooks.as_ref().is_some_and(|hooks| !hooks.0.is_empty()) {
-                errors.add(
-                    field,
-                    "this version of Holdfast runs no hooks; leave it empty",
-                );
-            }
-        }
         if !matches!(self.encryption.as_deref(), None | Some("" | "none")) {
             errors.add(
                 "encryption",
@@ -152,6 +153,6 @@ impl ConfigBody {
         if !matches!(self.missed_policy.as_deref(), None | Some("" | "catch_up")) {
             errors.add("missed_policy", "use catch_up");
         }
-        Ok(errors.into_result()?)
+        errors
     }
 }

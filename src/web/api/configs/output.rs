@@ -46,9 +46,9 @@ pub struct Config {
     retention_count: u32,
     retention_days: u32,
     verify_upload: bool,
-    /// JSON list, as text.
+    /// JSON list of `{type, service, command?, timeout?}`, as text.
     pre_hooks: String,
-    /// JSON list, as text.
+    /// JSON list of the same, as text.
     post_hooks: String,
     /// 1 for the first form of this config, one more with each change.
     revision: i32,
@@ -86,8 +86,8 @@ impl Config {
             retention_count,
             retention_days,
             verify_upload: spec.verify_upload,
-            pre_hooks: "[]".to_owned(),
-            post_hooks: "[]".to_owned(),
+            pre_hooks: json_text(&spec.pre_hooks),
+            post_hooks: json_text(&spec.post_hooks),
             revision: config.revision,
             created_at: Time::of(config.created_at),
             updated_at: Time::of(config.updated_at),

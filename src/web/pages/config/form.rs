@@ -2,10 +2,11 @@
 
 use askama::Template;
 
+use super::hooks::Section;
 use super::values::{Values, strategy_input, target_input};
 use crate::{
     app::{MASK, Service},
-    domain::{failure::FieldErrors, form, manifest::Compression},
+    domain::{failure::FieldErrors, form, hook::Phase, manifest::Compression},
     readmodel::apps,
     strategy, target,
     web::{
@@ -96,6 +97,9 @@ pub struct ConfigForm {
     name: Field,
     enabled: bool,
     verify: bool,
+    hooks: Vec<Section>,
+    /// Whether hooks may run commands.
+    commands: bool,
     /// Problems of fields that this form does not show.
     others: Vec<(String, String)>,
 }
@@ -137,6 +141,7 @@ impl ConfigForm {
             .services
             .iter()
             .map(|s| (s.name.clone(), s.image.clone()));
+        let commands = visit.holdfast.settings().exec_hooks;
         let mut form = Self {
             action,
             back: format!("/apps/{slug}"),
@@ -176,11 +181,20 @@ impl ConfigForm {
             name: text("name", "Name").help("For people; what it backs up when empty."),
             enabled: !values.get("enabled").is_empty(),
             verify: !values.get("verify_upload").is_empty(),
+            hooks: [Phase::Before, Phase::After]
+                .map(|phase| Section::new(phase, values, errors, commands))
+                .into(),
+            commands,
             others: Vec::new(),
         };
         form.others = form.unshown(errors);
         form.focus();
         form
+    }
+
+    /// There are some, or one of them is wrong.
+    fn shows_hooks(&self) -> bool {
+        self.hooks.iter().any(Section::is_in_use)
     }
 
     fn focus(&mut self) {
@@ -197,6 +211,9 @@ impl ConfigForm {
             &mut self.retention_count,
         ]);
         fields.extend([&mut self.retention_days, &mut self.name]);
+        for row in self.hooks.iter_mut().flat_map(|phase| &mut phase.rows) {
+            fields.extend([&mut row.service, &mut row.timeout]);
+        }
         focus_first_error(fields);
     }
 
@@ -221,7 +238,8 @@ impl ConfigForm {
             .iter()
             .filter(|(name, problem)| {
                 let group = ["strategy", "target", "retention_mode"].contains(&name.as_str());
-                !group && !shown.contains(problem)
+                let of_hook = self.hooks.iter().any(|phase| phase.shows(name));
+                !group && !of_hook && !shown.contains(problem)
             })
             .map(|(name, problem)| (name.clone(), problem.clone()))
             .collect()

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use super::hooks;
 use crate::{
     app::{ConfigInput, MASK},
     domain::{
         config::{ConfigSpec, Retention},
         failure::FieldErrors,
+        hook::Phase,
         secret::Secret,
     },
     strategy, target,
@@ -53,6 +55,9 @@ impl Values {
             ("verify_upload", on(spec.verify_upload)),
         ] {
             set(name.to_owned(), value);
+        }
+        for (name, value) in hooks::values_of(spec) {
+            set(name, &value);
         }
         for (key, value) in &spec.options {
             set(strategy_input(&spec.strategy, key), value);
@@ -100,6 +105,7 @@ impl Values {
                 }
             }
         }
+        values.extend(hooks::values_sent(form));
         (Self(values), input(form))
     }
 
@@ -152,6 +158,8 @@ fn input(form: &Form) -> Result<ConfigInput, FieldErrors> {
         })
     };
     let (retention_count, retention_days) = (number("retention_count"), number("retention_days"));
+    let pre_hooks = hooks::hooks_sent(form, Phase::Before, &mut errors);
+    let post_hooks = hooks::hooks_sent(form, Phase::After, &mut errors);
     let text = |name: &str| Some(form.text(name).to_owned());
     let (strategy, target) = (form.text("strategy"), form.text("target"));
     let (secrets, plain): (BTreeMap<_, _>, BTreeMap<_, _>) = form
@@ -187,6 +195,8 @@ fn input(form: &Form) -> Result<ConfigInput, FieldErrors> {
         retention_count,
         retention_days,
         verify_upload: Some(form.checked("verify_upload")),
+        pre_hooks,
+        post_hooks,
     };
     errors.into_result().map(|()| input)
 }

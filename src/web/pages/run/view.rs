@@ -6,8 +6,10 @@ use crate::{
     domain::{
         config::ConfigSpec,
         event::Event,
+        hook::{HookOutcome, HookReport, Phase},
         run::{RunEvent, Stage},
     },
+    hook,
     log::Recorded,
     readmodel::{apps, runs},
     web::{
@@ -32,6 +34,9 @@ pub struct RunView {
     pub failure: Option<Failure>,
     pub retry_at: Option<Moment>,
     pub warnings: Vec<String>,
+    /// Services that a hook stopped and that could not be started again yet.
+    pub owed: Vec<String>,
+    pub hooks: Vec<HookRow>,
     pub stages: Vec<StageRow>,
     /// Size, ratio and the like, once there is an artifact.
     pub figures: Vec<(&'static str, String)>,
@@ -61,6 +66,18 @@ pub struct StageRow {
     /// Beginning and width in percent of the attempt so far.
     pub bar: Option<(u32, u32)>,
     pub took: String,
+}
+
+/// What a hook of the present attempt did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookRow {
+    pub icon: Icon,
+    pub when: &'static str,
+    pub label: String,
+    pub service: String,
+    pub went: &'static str,
+    pub took: String,
+    pub said: String,
 }
 
 /// A line of the facts: name, value, whether it is code, whether it can be copied.
@@ -122,6 +139,8 @@ impl RunView {
             failure: failed,
             retry_at: run.retry_at.map(|at| Moment::of_millis(now, at)),
             warnings: run.warnings(),
+            owed: owed(run),
+            hooks: hook_rows(events),
             stages: stages(run, now),
             figures: figures(run),
             facts: facts(run, spec, events),
@@ -186,6 +205,47 @@ fn stages(run: &runs::Model, now: DateTime<Utc>) -> Vec<StageRow> {
             }
         })
         .collect()
+}
+
+/// While the run is at work, it has them in hand itself.
+fn owed(run: &runs::Model) -> Vec<String> {
+    let open = run.obligations().into_iter().filter(|_| run.is_over());
+    let mut services: Vec<String> = open.map(|o| o.service().to_owned()).collect();
+    services.sort();
+    services.dedup();
+    services
+}
+
+fn hook_rows(events: &[Recorded]) -> Vec<HookRow> {
+    let reports = events.iter().filter_map(|event| match &event.event {
+        Event::Run(RunEvent::HookRan { attempt, hook }) => Some((*attempt, hook)),
+        _ => None,
+    });
+    let reports: Vec<_> = reports.collect();
+    let last = reports.iter().map(|(attempt, _)| *attempt).max();
+    let present = reports.iter().filter(|(attempt, _)| Some(*attempt) == last);
+    present.map(|(_, report)| hook_row(report)).collect()
+}
+
+fn hook_row(report: &HookReport) -> HookRow {
+    let (icon, went) = match report.outcome {
+        HookOutcome::Done => (parts::toned("check", "ok"), "done"),
+        HookOutcome::Skipped => (parts::icon("circle"), "nothing to do"),
+        HookOutcome::Failed => (parts::toned("cross", "bad"), "failed"),
+    };
+    let label = hook::find(&report.kind).map_or(report.kind.as_str(), |kind| kind.label());
+    HookRow {
+        icon,
+        when: match report.phase {
+            Phase::Before => "before",
+            Phase::After => "after",
+        },
+        label: label.to_owned(),
+        service: report.service.clone(),
+        went,
+        took: words::duration(i64::try_from(report.took_ms).unwrap_or(i64::MAX)),
+        said: report.said.clone(),
+    }
 }
 
 fn figures(run: &runs::Model) -> Vec<(&'static str, String)> {
