@@ -146,10 +146,9 @@ impl Holdfast {
             spec: &spec,
             services,
             turns,
-            own: &order.site.container.id,
-            cancel,
+            site: &order.site,
         };
-        let hooks = hooks::RunHooks::new(self, hooks).await?;
+        let hooks = hooks::RunHooks::new(self, hooks);
         let report = backup::run(&order, &stages, &hooks, &job).await?;
         self.declare_success(run.id, attempt, report, &*target, &key)
             .await?;
@@ -168,8 +167,8 @@ impl Holdfast {
             head.borrow_and_update();
             let restores = restores::unfinished(self.db()).await.map_err(internal)?;
             let unsettled = |restore: &restores::Model| {
-                let concerns = services.contains(restore.service.as_str());
-                restore.app_id == app && concerns && restore.is_unsettled()
+                let mut services = services.iter();
+                services.any(|service| restore.unsettles(app, service))
             };
             if !restores.iter().any(unsettled) || head.changed().await.is_err() {
                 return Ok(());

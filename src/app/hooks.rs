@@ -98,14 +98,15 @@ impl Holdfast {
 
 /// The hooks of one attempt.
 pub(super) struct RunHooks {
-    pub holdfast: Holdfast,
-    pub run: RunId,
-    pub attempt: u32,
-    pub spec: ConfigSpec,
+    holdfast: Holdfast,
+    run: RunId,
+    attempt: u32,
+    spec: ConfigSpec,
     /// Of the service that is backed up.
-    pub options: Options,
-    pub services: Services,
-    pub cancel: CancellationToken,
+    options: Options,
+    services: Services,
+    cancel: CancellationToken,
+    /// Id of the container that is backed up.
     own: String,
     state: Mutex<State>,
     ledger: Arc<dyn Ledger>,
@@ -127,29 +128,28 @@ pub(super) struct Given<'a> {
     pub services: Services,
     /// At the service that is backed up, and at those that hooks name.
     pub turns: Vec<Turn>,
-    /// Id of the container that is backed up.
-    pub own: &'a str,
-    pub cancel: &'a CancellationToken,
+    /// What is backed up.
+    pub site: &'a Site,
 }
 
 impl RunHooks {
-    pub async fn new(holdfast: &Holdfast, of: Given<'_>) -> Result<Self, Failure> {
+    pub fn new(holdfast: &Holdfast, of: Given<'_>) -> Self {
         let ledger = RunLedger::new(holdfast.clone(), of.run, of.attempt);
-        Ok(Self {
+        Self {
             holdfast: holdfast.clone(),
             run: of.run,
             attempt: of.attempt,
             spec: of.spec.clone(),
-            options: holdfast.options(of.spec).await?,
+            options: of.site.options.clone(),
             services: of.services,
-            own: of.own.to_owned(),
-            cancel: of.cancel.clone(),
+            own: of.site.container.id.clone(),
+            cancel: of.site.cancel.clone(),
             state: Mutex::new(State {
                 turns: of.turns,
                 ..State::default()
             }),
             ledger: Arc::new(ledger),
-        })
+        }
     }
 
     /// Runs one hook and tells the log of it.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use sea_orm::DbErr;
 use tokio_util::sync::CancellationToken;
 
 use super::{Holdfast, restore::internal, restores::DestinationNow, sites, uploads};
@@ -126,16 +127,25 @@ impl Holdfast {
             }
             return Ok(pinned);
         }
-        let configs = configs::of_app(self.db(), app.app_id()).await;
-        let own = configs.map_err(internal)?.into_iter();
-        let own = own.map(|config| config.spec());
-        let mut own = own.filter(|own| own.service == service && own.strategy == pinned.strategy);
-        Ok(own.next().unwrap_or_else(|| ConfigSpec {
+        let own = self.own_spec(app, service, &pinned.strategy).await;
+        Ok(own.map_err(internal)?.unwrap_or_else(|| ConfigSpec {
             service: service.to_owned(),
             strategy: pinned.strategy,
             paths: pinned.paths,
             ..ConfigSpec::default()
         }))
+    }
+
+    /// What the service's own config of this strategy says, when it has one.
+    pub(super) async fn own_spec(
+        &self,
+        app: &apps::Model,
+        service: &str,
+        strategy: &str,
+    ) -> Result<Option<ConfigSpec>, DbErr> {
+        let configs = configs::of_app(self.db(), app.app_id()).await?;
+        let mut specs = configs.into_iter().map(|config| config.spec());
+        Ok(specs.find(|own| own.service == service && own.strategy == strategy))
     }
 
     async fn run_of(&self, id: RunId) -> Result<runs::Model, Failure> {

@@ -149,15 +149,13 @@ impl Holdfast {
     /// Starts what hooks stopped and could not start again. Asked again and again by the clock until
     /// the engine did it. How many were started.
     pub async fn settle_obligations(&self) -> Result<usize> {
-        let unsettled = readmodel::restores::unfinished(self.db()).await?;
+        let restores = readmodel::restores::unfinished(self.db()).await?;
         let mut owed = BTreeSet::new();
         for row in readmodel::runs::with_obligations(self.db()).await? {
             for obligation in row.obligations() {
-                let half_restored = unsettled.iter().any(|restore| {
-                    restore.is_unsettled()
-                        && restore.app_id == row.app_id
-                        && restore.service == obligation.service()
-                });
+                let half_restored = restores
+                    .iter()
+                    .any(|restore| restore.unsettles(row.app_id, obligation.service()));
                 if !half_restored {
                     owed.insert(obligation.container().to_owned());
                 }
@@ -179,7 +177,8 @@ impl Holdfast {
     /// Starts a container and tells every run that owes it. The caller has the turn at it. `ended`:
     /// it was seen to have stopped, so that it runs now means that it was started since.
     pub(super) async fn start_owed(&self, container: &str, ended: bool) -> Result<Found> {
-        if self.owed(container).await?.is_empty() {
+        let owed = self.owed(container).await?;
+        if owed.is_empty() {
             return Ok(Found::Running);
         }
         let found = match service::start(&*self.0.engine, container).await {
@@ -188,7 +187,7 @@ impl Holdfast {
         };
         failpoint::hit("hook.after_start");
         let now = self.log().now();
-        for (run, obligation) in self.owed(container).await? {
+        for (run, obligation) in owed {
             let Obligation::Start { ends_by, .. } = &obligation;
             let may_still_end = ends_by.is_some_and(|by| by > now);
             if found == Found::Running && !ended && may_still_end {

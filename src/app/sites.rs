@@ -114,10 +114,15 @@ impl Holdfast {
                 "Edit the config.",
             )
         })?;
-        Ok(match &self.0.decorate {
+        Ok(self.decorated(target))
+    }
+
+    /// With what this process puts around every target.
+    pub(super) fn decorated(&self, target: Arc<dyn Target>) -> Arc<dyn Target> {
+        match &self.0.decorate {
             Some(decorate) => decorate(target),
             None => target,
-        })
+        }
     }
 
     pub(super) async fn secrets(

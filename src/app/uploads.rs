@@ -24,7 +24,7 @@ use crate::{
         text,
     },
     engine::intake,
-    readmodel::{apps, configs, restores},
+    readmodel::{apps, restores},
     strategy::{self, Strategy},
     target::{self, ByteStream, Key, Stored, Target},
 };
@@ -218,10 +218,8 @@ impl Holdfast {
         service: &str,
         strategy: &str,
     ) -> Result<ConfigSpec> {
-        let configs = configs::of_app(self.db(), app.app_id()).await?;
-        let own = configs.into_iter().map(|config| config.spec());
-        let mut own = own.filter(|own| own.service == service && own.strategy == strategy);
-        let mut spec = own.next().unwrap_or_else(|| ConfigSpec {
+        let own = self.own_spec(app, service, strategy).await?;
+        let mut spec = own.unwrap_or_else(|| ConfigSpec {
             service: service.to_owned(),
             strategy: strategy.to_owned(),
             ..ConfigSpec::default()
@@ -242,10 +240,7 @@ impl Holdfast {
         let opened = local.and_then(|kind| kind.open(&place, &target::Settings::default()).ok());
         let target =
             opened.ok_or_else(|| Failure::permanent("there is no place for uploads", ""))?;
-        Ok(match &self.0.decorate {
-            Some(decorate) => decorate(target),
-            None => target,
-        })
+        Ok(self.decorated(target))
     }
 
     /// Removes files that nobody receives any more and no restore needs; answers how many.

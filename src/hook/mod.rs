@@ -25,7 +25,11 @@ use crate::{
         hook::{Hook, HookOutcome, Phase},
         secret::Secret,
     },
-    strategy::{Options, service::Found, stderr::Mask},
+    strategy::{
+        Options,
+        service::Found,
+        stderr::{self, Mask},
+    },
 };
 
 /// Every type there is, in the order the form shows them.
@@ -304,12 +308,8 @@ fn said(output: &command::Output, mask: &Mask) -> String {
     const SAY: usize = 2 * 1024;
     let both = [output.stdout.trim(), output.stderr.trim()];
     let both: Vec<&str> = both.into_iter().filter(|text| !text.is_empty()).collect();
-    let text = crate::strategy::stderr::clean(&mask.apply(&both.join("\n")));
-    let mut from = text.len().saturating_sub(SAY);
-    while !text.is_char_boundary(from) {
-        from += 1;
-    }
-    text[from..].to_owned()
+    let text = stderr::clean(&mask.apply(&both.join("\n")));
+    stderr::end_of(&text, SAY).to_owned()
 }
 
 #[cfg(test)]

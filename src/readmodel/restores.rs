@@ -238,6 +238,11 @@ impl Model {
         self.settling || self.status == "undoing"
     }
 
+    /// Left this service half done.
+    pub fn unsettles(&self, app: i64, service: &str) -> bool {
+        self.is_unsettled() && self.app_id == app && self.service == service
+    }
+
     pub fn upload(&self) -> Option<Upload> {
         from_optional_json(self.upload.as_ref())
     }

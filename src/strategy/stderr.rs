@@ -73,12 +73,16 @@ impl Stderr {
 
 /// The end of a text, for a failure's detail.
 pub fn shown(text: &str) -> String {
-    let text = text.trim();
-    let mut from = text.len().saturating_sub(SHOW);
+    end_of(text.trim(), SHOW).to_owned()
+}
+
+/// The last `most` bytes of a text, or a little less: whole characters.
+pub fn end_of(text: &str, most: usize) -> &str {
+    let mut from = text.len().saturating_sub(most);
     while !text.is_char_boundary(from) {
         from += 1;
     }
-    text[from..].to_owned()
+    &text[from..]
 }
 
 /// Terminal sequences and the like have no place in a stored text.

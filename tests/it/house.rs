@@ -189,11 +189,16 @@ impl House {
         self.run_over(id).await
     }
 
+    /// The run as it is now.
+    pub async fn run(&self, id: RunId) -> runs::Model {
+        self.holdfast.run(&self.caller, id).await.unwrap()
+    }
+
     pub async fn run_over(&self, id: RunId) -> runs::Model {
         let mut head = self.holdfast.log().watch_head();
         let deadline = Instant::now() + Duration::from_secs(120);
         loop {
-            let run = self.holdfast.run(&self.caller, id).await.unwrap();
+            let run = self.run(id).await;
             if run.is_over() {
                 return run;
             }

@@ -155,7 +155,7 @@ async fn a_run_whose_worker_ended_without_a_word_goes_on() {
         assert!(Instant::now() < deadline, "{:?}", house.workers());
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let run = house.holdfast.run(&house.caller, id).await.unwrap();
+    let run = house.run(id).await;
     assert_eq!(run.status, "running", "by the log, and nobody is at it");
     db.execute_unprepared("DROP TRIGGER refuse").await.unwrap();
     let run = house.run_over(id).await;

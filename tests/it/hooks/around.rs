@@ -28,12 +28,7 @@ async fn a_stop_ends_when_the_data_is_out_not_when_it_is_stored() {
     })
     .await;
     let down = begun.elapsed();
-    let run = shop
-        .house
-        .holdfast
-        .run(&shop.house.caller, id)
-        .await
-        .unwrap();
+    let run = shop.house.run(id).await;
     assert_eq!(
         (run.status.as_str(), run.phase.as_str()),
         ("running", "dump")

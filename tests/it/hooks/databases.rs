@@ -118,12 +118,7 @@ async fn a_lost_lock_ends_the_run(shop: &Shop, sql: &Sql, config: ConfigId) {
         if !session.is_empty() {
             let _ = sql.asks(&[], &format!("KILL {session}"));
         }
-        let run = shop
-            .house
-            .holdfast
-            .run(&shop.house.caller, id)
-            .await
-            .unwrap();
+        let run = shop.house.run(id).await;
         if run.is_over() {
             assert_eq!(run.status, "failed", "{run:?}");
             let message = run.error_msg.unwrap();

@@ -36,12 +36,7 @@ async fn nobody_starts_what_another_run_keeps_stopped() {
         let started = shop.house.holdfast.settle_obligations().await.unwrap();
         assert_eq!((started, runs(&shop.web)), (0, false));
     }
-    let waiting = shop
-        .house
-        .holdfast
-        .run(&shop.house.caller, short)
-        .await
-        .unwrap();
+    let waiting = shop.house.run(short).await;
     assert_eq!(
         waiting.status, "queued",
         "it waits for its turn at the service"
