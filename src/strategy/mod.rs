@@ -6,6 +6,7 @@
 
 pub mod image;
 mod postgres;
+mod redis;
 pub mod service;
 pub mod stderr;
 mod watch;
@@ -17,6 +18,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use tokio_util::sync::CancellationToken;
 
+pub use self::redis::save as save_redis;
 pub use crate::domain::restore::{Kept, Step};
 use crate::{
     docker::{Container, DockerError, Engine},
@@ -29,9 +31,7 @@ use crate::{
 };
 
 /// Every strategy there is, in the order the wizard shows them.
-pub const ALL: &[&dyn Strategy] = &[
-    &postgres::Postgres, //
-];
+pub const ALL: &[&dyn Strategy] = &[&postgres::Postgres, &redis::Redis];
 
 pub fn find(kind: &str) -> Option<&'static dyn Strategy> {
     ALL.iter().copied().find(|strategy| strategy.kind() == kind)

@@ -1,0 +1,230 @@
+//! Backup: the server hands out its data as to a replica (`--rdb -`), so nothing is written to its disk.
+//! Why not `BGSAVE` and a copy of the file: docs/adr/0008.
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use tokio::time;
+
+use super::{
+    client::{Client, Info},
+    errors,
+    layout::Layout,
+};
+use crate::{
+    docker::{Chunk, DockerError, Session},
+    strategy::{Dumped, Probe, Sink, Site, StrategyError, stderr::Stderr},
+};
+
+/// Length of the mark that ends a transfer whose length was not known before, in bytes.
+const MARK: usize = 40;
+/// Length of the checksum at the end of an RDB file.
+const CHECKSUM: usize = 8;
+
+/// The setting that makes the server send its data without writing them to its disk first.
+const DISKLESS: &str = "repl-diskless-sync";
+
+/// Looks without touching anything.
+pub async fn probe(site: &Site) -> Result<Probe, StrategyError> {
+    let (client, info) = Client::of(site).await?;
+    must_be_whole(&info)?;
+    if info.number("loading") == Some(1) {
+        return Err(client.complaint("the look", "LOADING the server is loading its data"));
+    }
+    if info.text("role") == "slave" && info.text("master_link_status") != "up" {
+        return Err(client.complaint("the look", "NOMASTERLINK this replica is not connected"));
+    }
+    // A user for backups need not be allowed to read settings.
+    let layout = optional(Layout::of(&client).await)?;
+    let sizes = ["used_memory_dataset", "used_memory"];
+    Ok(Probe {
+        subject: layout.map_or_else(|| "all keys".to_owned(), |layout| layout.subject()),
+        server: info.version(),
+        tool: client.version.clone(),
+        size: sizes.iter().find_map(|name| info.number(name)),
+    })
+}
+
+/// One server has to have it all, and be of a kind that can be restored.
+pub fn must_be_whole(info: &Info) -> Result<(), StrategyError> {
+    if !info.text("dragonfly_version").is_empty() {
+        return Err(StrategyError::refused(
+            "this is a Dragonfly server, which does not hand out its data as Redis does",
+            "Back up its files with a strategy for files.",
+        ));
+    }
+    let mode = ["redis_mode", "server_mode"].map(|name| info.text(name));
+    if mode.contains(&"sentinel") {
+        return Err(StrategyError::refused(
+            "this is a sentinel, which holds no data",
+            "Choose the server that it watches.",
+        ));
+    }
+    if mode.contains(&"cluster") || info.number("cluster_enabled") == Some(1) {
+        return Err(StrategyError::refused(
+            "this server is a node of a cluster, and holds only a part of its data",
+            "Clusters cannot be backed up yet.",
+        ));
+    }
+    Ok(())
+}
+
+pub async fn backup(site: &Site, sink: &mut dyn Sink) -> Result<Dumped, StrategyError> {
+    let (client, info) = Client::of(site).await?;
+    must_be_whole(&info)?;
+    let mut warnings = Vec::new();
+    if let Some(layout) = optional(Layout::of(&client).await)?
+        && let Err(error) = layout.must_be_on_a_volume(&site.container)
+    {
+        warnings.push(format!(
+            "a restore into this service would be refused: {error}"
+        ));
+    }
+    let to_disk = diskless(&client).await?;
+    if to_disk == Some(true) && !switch(&client, "yes").await? {
+        warnings.push(format!(
+            "the server wrote its dump file for this backup, because {DISKLESS} is off and may not be switched on"
+        ));
+    }
+    let command = client.command(["--rdb", "-"]);
+    let dump = site.watch(async {
+        let session = site.engine.exec(&site.container.id, command).await?;
+        pump(&client, session, sink).await
+    });
+    let result = dump.await;
+    if to_disk == Some(true) {
+        // Best effort: a server that is gone has forgotten it anyway.
+        let _ = switch(&client.uncancelled(), "no").await;
+    }
+    if !result? {
+        warnings.push(
+            "the server leaves out checksums (rdbchecksum no), so damage to this backup could go unnoticed".to_owned(),
+        );
+    }
+    Ok(Dumped { warnings })
+}
+
+/// Whether the server would write to its disk; `None` when it does not say.
+async fn diskless(client: &Client) -> Result<Option<bool>, StrategyError> {
+    let found = optional(client.settings(&[DISKLESS]).await)?;
+    Ok(found.and_then(|found| found.get(DISKLESS).map(|value| value == "no")))
+}
+
+/// False when the server does not let us.
+async fn switch(client: &Client, value: &str) -> Result<bool, StrategyError> {
+    let words = ["CONFIG", "SET", DISKLESS, value];
+    let answer = optional(client.ask(&words, "setting").await)?;
+    Ok(answer.is_some_and(|answer| answer.trim() == "OK"))
+}
+
+/// What may be forbidden. What fails for other reasons fails.
+fn optional<T>(result: Result<T, StrategyError>) -> Result<Option<T>, StrategyError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(StrategyError::Tool {
+            temporary: false, ..
+        }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Passes on what the program writes, then asks how it ended. Whether there is a checksum.
+async fn pump(
+    client: &Client,
+    mut session: Session,
+    sink: &mut dyn Sink,
+) -> Result<bool, StrategyError> {
+    let site = &client.site;
+    let mut stderr = Stderr::new(client.login.mask());
+    let mut end = End::default();
+    loop {
+        // Only the wait for the program counts: a slow receiver is not its fault.
+        let chunk = time::timeout(site.stall, session.output.next())
+            .await
+            .map_err(|_| DockerError::Stalled {
+                container: site.container.name.clone(),
+                program: client.program.to_owned(),
+                after: site.stall,
+            })?;
+        match chunk {
+            Some(Ok(Chunk::Stdout(bytes))) => {
+                if let Some(bytes) = end.push(bytes) {
+                    sink.write(bytes).await?;
+                }
+            }
+            Some(Ok(Chunk::Stderr(bytes))) => stderr.push(&bytes),
+            Some(Err(error)) => return Err(error.into()),
+            None => break,
+        }
+    }
+    let code = session.exit.await?;
+    if code != 0 {
+        return Err(errors::complaint(
+            "the dump",
+            client.program,
+            code,
+            &stderr.text(),
+        ));
+    }
+    let rest = end.without_mark();
+    let checksum = rest.last_chunk::<CHECKSUM>();
+    let has_checksum = checksum.is_none_or(|checksum| *checksum != [0; CHECKSUM]);
+    sink.write(rest).await?;
+    Ok(has_checksum)
+}
+
+/// Holds back the last bytes, because a transfer whose length the server did not know before ends with
+/// a mark, which the client passes on. The mark is 40 hexadecimal digits; the file itself never ends in
+/// them, its last opcode being the byte 255.
+#[derive(Default)]
+struct End(BytesMut);
+
+/// As much as is needed to tell: the checksum, and the mark.
+const HELD: usize = CHECKSUM + MARK;
+
+impl End {
+    /// What is certain not to belong to the end.
+    fn push(&mut self, bytes: Bytes) -> Option<Bytes> {
+        self.0.extend_from_slice(&bytes);
+        let sure = self.0.len().checked_sub(HELD).filter(|sure| *sure > 0)?;
+        Some(self.0.split_to(sure).freeze())
+    }
+
+    fn without_mark(mut self) -> Bytes {
+        let body = self.0.len().saturating_sub(MARK);
+        let hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        if self.0.len() > MARK && self.0[body..].iter().all(hex) {
+            self.0.truncate(body);
+        }
+        self.0.freeze()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mark_is_left_out_and_nothing_else() {
+        let file = [&b"REDIS0010"[..], &[7; 300], &[255, 1, 2, 3, 4, 5, 6, 7, 8]].concat();
+        let mark = b"29277ad8260e4e22344a62feae6a07a44c015032";
+        let marked = [&file[..], mark].concat();
+        let empty = b"REDIS0010\xffabcdef01";
+        for (sent, kept) in [
+            (&file[..], &file[..]),
+            (&marked[..], &file[..]),
+            (b"", b""),
+            (&mark[..], &mark[..]),
+            (empty, empty),
+            (&[&empty[..], mark].concat(), empty),
+        ] {
+            for piece in [1, 7, 48, 49, 1000] {
+                let (mut end, mut whole) = (End::default(), Vec::new());
+                for chunk in sent.chunks(piece) {
+                    whole.extend(end.push(Bytes::copy_from_slice(chunk)).unwrap_or_default());
+                }
+                whole.extend(end.without_mark());
+                assert_eq!(whole, kept, "in pieces of {piece}");
+            }
+        }
+    }
+}
