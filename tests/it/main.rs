@@ -25,6 +25,7 @@ mod pages;
 mod postgres;
 mod promises;
 mod proxy;
+mod redis;
 mod samples;
 mod server;
 mod slice;

@@ -6,6 +6,7 @@
 mod by_hand;
 mod lies;
 mod postgres;
+mod redis;
 mod round_trip;
 mod steps;
 
@@ -153,5 +154,6 @@ macro_rules! suite {
 mod suites {
     suite! {
         postgres: super::super::postgres::Postgres,
+        redis: super::super::redis::Redis,
     }
 }
