@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use bollard::{
     errors::Error,
-    models::{ContainerCreateBody, HealthConfig, HostConfig},
+    models::{ContainerCreateBody, HealthConfig, HostConfig, Mount, MountType, MountVolumeOptions},
     query_parameters::{
         CreateContainerOptions, CreateImageOptionsBuilder, ListContainersOptionsBuilder,
         RemoveContainerOptionsBuilder,
@@ -57,7 +57,6 @@ async fn create(
     image: &str,
 ) -> Result<String, DockerError> {
     let (docker, of) = engine.link.at(&order.of.id).await?;
-    let mode = if order.read_only { ":ro" } else { "" };
     let body = ContainerCreateBody {
         image: Some(image.to_owned()),
         user: Some("0:0".to_owned()),
@@ -70,7 +69,7 @@ async fn create(
             ..HealthConfig::default()
         }),
         host_config: Some(HostConfig {
-            volumes_from: Some(vec![format!("{}{mode}", order.of.id)]),
+            mounts: Some(mounts(order)),
             network_mode: Some("none".to_owned()),
             security_opt: Some(vec!["no-new-privileges".to_owned()]),
             ..HostConfig::default()
@@ -81,6 +80,32 @@ async fn create(
         .create_container(None::<CreateContainerOptions>, body)
         .await;
     Ok(created.map_err(|e| of.failed(e))?.id)
+}
+
+/// Each mount by its name: an engine asked for "the volumes from" a container fails when one of them is
+/// in memory (`--mount type=tmpfs`), which nobody else could see anyway.
+fn mounts(order: HelperOrder<'_>) -> Vec<Mount> {
+    let shared = order.of.mounts.iter();
+    let shared = shared.filter_map(|mount| {
+        let typ = match mount.kind.as_str() {
+            "volume" => MountType::VOLUME,
+            "bind" => MountType::BIND,
+            _ => return None,
+        };
+        Some(Mount {
+            // What the image has at that place must not be copied into an empty volume.
+            volume_options: (typ == MountType::VOLUME).then(|| MountVolumeOptions {
+                no_copy: Some(true),
+                ..MountVolumeOptions::default()
+            }),
+            typ: Some(typ),
+            source: Some(mount.source.clone()),
+            target: Some(mount.destination.clone()),
+            read_only: Some(mount.read_only || order.read_only),
+            ..Mount::default()
+        })
+    });
+    shared.collect()
 }
 
 /// Brings the helper image from its registry, for the first helper of this kind.
