@@ -8,7 +8,11 @@ pub mod image;
 mod postgres;
 mod redis;
 pub mod service;
+mod sqlite;
 pub mod stderr;
+mod swap;
+mod tar;
+mod volume;
 mod watch;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -31,7 +35,12 @@ use crate::{
 };
 
 /// Every strategy there is, in the order the wizard shows them.
-pub const ALL: &[&dyn Strategy] = &[&postgres::Postgres, &redis::Redis];
+pub const ALL: &[&dyn Strategy] = &[
+    &postgres::Postgres,
+    &redis::Redis,
+    &sqlite::Sqlite,
+    &volume::Volume,
+];
 
 pub fn find(kind: &str) -> Option<&'static dyn Strategy> {
     ALL.iter().copied().find(|strategy| strategy.kind() == kind)

@@ -37,6 +37,26 @@ impl Site {
         Ok(Helper { site, guard })
     }
 
+    /// An error of a helper in the name of the service: nobody knows helpers.
+    pub fn in_its_name(&self, error: StrategyError) -> StrategyError {
+        let mut error = error;
+        match &mut error {
+            StrategyError::Unsettled(inner) => {
+                let inner = std::mem::replace(&mut **inner, StrategyError::Cancelled);
+                return StrategyError::Unsettled(self.in_its_name(inner).into());
+            }
+            StrategyError::Docker(
+                DockerError::NotRunning(container)
+                | DockerError::Cut { container, .. }
+                | DockerError::Stalled { container, .. }
+                | DockerError::NoExitCode { container, .. }
+                | DockerError::NoSuchProgram { container, .. },
+            ) => container.clone_from(&self.container.name),
+            _ => {}
+        }
+        error
+    }
+
     /// Stops the service; returns when it has ended. One that does not run is fine.
     pub async fn stop_service(&self) -> Result<(), StrategyError> {
         Ok(stop(&*self.engine, &self.container.id, GRACE).await?)

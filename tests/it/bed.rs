@@ -9,6 +9,8 @@ use std::{
 /// All test containers carry it, so that leftovers of a killed test run can be swept.
 pub const LABEL: &str = "holdfast.test=1";
 pub const POSTGRES: &str = "holdfast-test/postgres:15";
+pub const SQLITE_APP: &str = "holdfast-test/sqlite-app:1";
+pub const SCRATCH_APP: &str = "holdfast-test/scratch-app:1";
 pub const BUSYBOX: &str = "holdfast-test/busybox:1";
 
 static NEXT: AtomicU32 = AtomicU32::new(0);

@@ -29,6 +29,8 @@ mod redis;
 mod samples;
 mod server;
 mod slice;
+mod sqlite;
 mod strategies;
 mod targets;
+mod volume;
 mod workbench;

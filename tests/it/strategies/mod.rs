@@ -8,7 +8,9 @@ mod lies;
 mod postgres;
 mod redis;
 mod round_trip;
+mod sqlite;
 mod steps;
+mod volume;
 
 use std::collections::BTreeMap;
 
@@ -155,5 +157,7 @@ mod suites {
     suite! {
         postgres: super::super::postgres::Postgres,
         redis: super::super::redis::Redis,
+        sqlite: super::super::sqlite::Sqlite,
+        volume: super::super::volume::Volume,
     }
 }
