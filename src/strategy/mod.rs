@@ -5,6 +5,7 @@
 //! or the web. It moves bytes through `Sink` and `ByteStream`, in bounded memory.
 
 pub mod image;
+mod mongo;
 mod postgres;
 mod redis;
 pub mod service;
@@ -37,6 +38,7 @@ use crate::{
 /// Every strategy there is, in the order the wizard shows them.
 pub const ALL: &[&dyn Strategy] = &[
     &postgres::Postgres,
+    &mongo::Mongo,
     &redis::Redis,
     &sqlite::Sqlite,
     &volume::Volume,

@@ -21,6 +21,7 @@ mod golden;
 mod hooks;
 mod house;
 mod log;
+mod mongo;
 mod pages;
 mod postgres;
 mod promises;

@@ -5,6 +5,7 @@
 
 mod by_hand;
 mod lies;
+mod mongo;
 mod postgres;
 mod redis;
 mod round_trip;
@@ -155,6 +156,7 @@ macro_rules! suite {
 
 mod suites {
     suite! {
+        mongo: super::super::mongo::Mongo,
         postgres: super::super::postgres::Postgres,
         redis: super::super::redis::Redis,
         sqlite: super::super::sqlite::Sqlite,
