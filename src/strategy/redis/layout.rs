@@ -81,9 +81,10 @@ impl Layout {
         };
         let (dir, dump) = dump.rsplit_once('/')?;
         let dir = if dir.is_empty() { "/" } else { dir };
-        let within = log
-            .as_deref()
-            .map(|log| log.strip_prefix(dir)?.strip_prefix('/'));
+        let within = log.as_deref().map(|log| {
+            log.strip_prefix(dir.trim_end_matches('/'))?
+                .strip_prefix('/')
+        });
         let (folder, file) = match within {
             None => (Some("appendonlydir"), "appendonly.aof"),
             Some(within) => match within?.split_once('/') {
