@@ -6,6 +6,7 @@
 
 pub mod image;
 mod mongo;
+mod mysql;
 mod postgres;
 mod redis;
 pub mod service;
@@ -38,6 +39,7 @@ use crate::{
 /// Every strategy there is, in the order the wizard shows them.
 pub const ALL: &[&dyn Strategy] = &[
     &postgres::Postgres,
+    &mysql::MySql,
     &mongo::Mongo,
     &redis::Redis,
     &sqlite::Sqlite,

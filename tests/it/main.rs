@@ -22,6 +22,7 @@ mod hooks;
 mod house;
 mod log;
 mod mongo;
+mod mysql;
 mod pages;
 mod postgres;
 mod promises;

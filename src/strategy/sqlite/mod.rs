@@ -127,6 +127,10 @@ impl Strategy for Sqlite {
         undone.map_err(|error| site.in_its_name(error))
     }
 
+    fn backs_up_stopped(&self) -> bool {
+        true
+    }
+
     fn stops_service(&self) -> bool {
         true
     }

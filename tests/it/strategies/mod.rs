@@ -6,6 +6,7 @@
 mod by_hand;
 mod lies;
 mod mongo;
+mod mysql;
 mod postgres;
 mod redis;
 mod round_trip;
@@ -161,5 +162,6 @@ mod suites {
         redis: super::super::redis::Redis,
         sqlite: super::super::sqlite::Sqlite,
         volume: super::super::volume::Volume,
+        mysql: super::super::mysql::MySql,
     }
 }
