@@ -29,9 +29,10 @@ pub async fn count(
             // A sequence is no table with rows.
             if expected.counts.contains_key(&key) || !look.is_sequence(&staged, table) {
                 // A dump holds past rows too, where its tool can.
-                let all = match look.is_versioned(&staged, table) {
-                    true => " FOR SYSTEM_TIME ALL",
-                    false => "",
+                let all = if look.is_versioned(&staged, table) {
+                    " FOR SYSTEM_TIME ALL"
+                } else {
+                    ""
                 };
                 let (key, table) = (literal(&key), path(&staged, table));
                 script += &format!("SELECT JSON_ARRAY({key}, COUNT(*)) FROM {table}{all};\n");
