@@ -102,8 +102,14 @@ impl Exchange {
         Look::at(server, &all).await
     }
 
-    /// Exchanges the tables, then makes the code that came with the new ones.
-    pub async fn swap(&self, server: &Server, code: &[u8]) -> Result<(), StrategyError> {
+    /// Exchanges the tables, then makes the code that came with the new ones, and gives the rights on
+    /// its routines: those of now, and those that were noted with it.
+    pub async fn swap(
+        &self,
+        server: &Server,
+        code: &[u8],
+        noted: &[String],
+    ) -> Result<(), StrategyError> {
         let what = "exchanging the databases";
         let book = Book::read(server, &self.aside).await?.ok_or_else(|| {
             StrategyError::refused(format!("{what} failed: {} is gone", self.aside), "")
@@ -132,7 +138,8 @@ impl Exchange {
         script += &all_at_once(&moves);
         script += &after;
         self.insist(server, &script, what).await?;
-        self.make(server, code, &book.grants).await?;
+        let grants = [&book.grants[..], noted].concat();
+        self.make(server, code, &grants).await?;
         self.drop_unwanted(server, &look).await
     }
 

@@ -118,7 +118,7 @@ impl Work<'_> {
         let list = write_list(&self.exchange.databases);
         let title = format!("Putting the restored tables in the place of those of {list}");
         self.step(SWAP, title, true).await?;
-        self.exchange.swap(self.server, parts.code()).await?;
+        self.exchange.swap(self.server, parts.code(), &[]).await?;
         self.step(DONE, "Tidying up".to_owned(), true).await?;
         // The restore stands, whatever becomes of the rest, a cancel too.
         let server = self.server.uncancelled();

@@ -62,7 +62,7 @@ async fn exchange_now(
     let title = format!("Putting the tables of {list} back in their place");
     journal.record(exchange.step(SWAP, title, true)).await?;
     *last = SWAP;
-    exchange.swap(server, &book.code).await?;
+    exchange.swap(server, &book.code, &book.grants).await?;
     let title = "Tidying up".to_owned();
     journal.record(exchange.step(DONE, title, true)).await?;
     *last = DONE;
