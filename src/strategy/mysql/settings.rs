@@ -136,7 +136,7 @@ async fn login(site: &Site) -> Result<(String, Option<Secret>), StrategyError> {
     }
     let empty = ["ALLOW_EMPTY_ROOT_PASSWORD", "ALLOW_EMPTY_PASSWORD"];
     let set = |name: &&str| VENDORS.iter().any(|v| is_set(site, &format!("{v}_{name}")));
-    if empty.iter().any(|name| set(name)) {
+    if empty.iter().any(set) {
         return Ok((ROOT.to_owned(), None));
     }
     match from_environment(site, "USER").await? {
@@ -162,7 +162,7 @@ async fn password_of(site: &Site, user: &str) -> Result<Option<Secret>, Strategy
 /// What detection can say without running anything: the database that the image was to make.
 pub fn database_of(container: &Container) -> Option<String> {
     let set = |vendor: &&str| container.env(&format!("{vendor}_DATABASE"));
-    let found = VENDORS.iter().find_map(|vendor| set(vendor));
+    let found = VENDORS.iter().find_map(set);
     found.filter(|name| !name.is_empty()).map(ToOwned::to_owned)
 }
 

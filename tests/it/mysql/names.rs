@@ -40,7 +40,7 @@ fn listed(name: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn databases_with_nasty_names_are_backed_up_and_restored() {
-    let place = Place::start().await;
+    let place = Place::start();
     place.make_small("shop");
     let mut names: Vec<String> = NASTY.iter().map(|name| (*name).to_owned()).collect();
     names.extend(["x".repeat(64), "x".repeat(65), "ü".repeat(64)]);
@@ -140,7 +140,7 @@ fn engine(script: impl Fn() -> Script + Send + Sync + 'static) -> Arc<FakeEngine
             return Script::new().stdout("mariadb from 11.8");
         }
         Script::new().read_all(|asked| {
-            let asked = String::from_utf8_lossy(&asked).into_owned();
+            let asked = String::from_utf8_lossy(asked).into_owned();
             let answer = if asked.contains("@@socket") {
                 "[\"/run/s\"]\n"
             } else if asked.contains("@@version") {
@@ -165,6 +165,8 @@ async fn site(engine: &Arc<FakeEngine>, options: Options) -> Site {
         stall: Duration::from_millis(300),
     }
 }
+
+type Made = fn() -> Script;
 
 #[tokio::test]
 async fn only_a_whole_stream_with_status_0_counts() {
@@ -201,7 +203,7 @@ async fn only_a_whole_stream_with_status_0_counts() {
         assert!(result.is_err(), "{what}");
     }
     // Status 0 and not whole: the validator's word counts.
-    let broken: [(&str, fn() -> Script); 3] = [
+    let broken: [(&str, Made); 3] = [
         ("nothing", || Script::new()),
         ("half", || Script::new().stdout(&DUMP[..60])),
         ("an error page", || Script::new().stdout("<html>")),

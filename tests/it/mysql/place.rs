@@ -55,30 +55,25 @@ pub fn mysql() -> &'static dyn Strategy {
 }
 
 impl Place {
-    pub async fn start() -> Self {
-        Self::start_image(MARIADB, &[]).await
+    pub fn start() -> Self {
+        Self::start_image(MARIADB, &[])
     }
 
     /// A server with the database `shop`, ready.
-    pub async fn start_image(image: &str, more: &[&str]) -> Self {
+    pub fn start_image(image: &str, more: &[&str]) -> Self {
         let password = format!("MYSQL_ROOT_PASSWORD={PASSWORD}");
-        Self::start_with(image, &[&["-e", &password], more].concat(), &[]).await
+        Self::start_with(image, &[&["-e", &password], more].concat(), &[])
     }
 
     /// With more arguments for the server.
-    pub async fn start_with(image: &str, options: &[&str], server: &[&str]) -> Self {
+    pub fn start_with(image: &str, options: &[&str], server: &[&str]) -> Self {
         // Kills are kills of processes here: what was written stays written.
         let fast = "--innodb-flush-log-at-trx-commit=2";
         let place = Self {
             bed: Bed::run(image, options, &[&[fast], server].concat()),
         };
-        place.ready().await;
+        tokio::task::block_in_place(|| until_ready(&place.bed));
         place
-    }
-
-    pub async fn ready(&self) {
-        let bed = &self.bed;
-        tokio::task::block_in_place(|| until_ready(bed));
     }
 
     pub fn sql(&self, script: &str) -> String {

@@ -32,7 +32,7 @@ DROP DATABASE `Empty`;
 ";
 
 async fn everything_comes_back(image: &str) {
-    let place = Place::start_image(image, &[]).await;
+    let place = Place::start_image(image, &[]);
     place.sql(include_str!("sample.sql"));
     let original = place.digest();
 

@@ -29,12 +29,12 @@ const ACCOUNTS: &str = "SHOW GRANTS FOR app@'%'; SHOW CREATE USER app@'%'; SHOW 
 /// The server is lost: what a new one gets is all there was, with who may log in.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_server_gets_everything_and_an_old_one_keeps_its_passwords() {
-    let place = Place::start().await;
+    let place = Place::start();
     place.sql(include_str!("sample.sql"));
     let (original, before) = (place.digest(), accounts(&place));
     let backup = place.back_up().await;
 
-    let new = Place::start_image(MARIADB, &[]).await;
+    let new = Place::start_image(MARIADB, &[]);
     let site = new.site().await;
     let restored = backup.restore(&site, &Notes::default()).await.unwrap();
     assert_same(
@@ -66,7 +66,7 @@ async fn a_new_server_gets_everything_and_an_old_one_keeps_its_passwords() {
     assert_eq!(leftovers(&new.bed), Vec::<String>::new());
 
     // A newer version takes it too.
-    let newer = Place::start_image(MARIADB_NEW, &[]).await;
+    let newer = Place::start_image(MARIADB_NEW, &[]);
     let site = newer.site().await;
     let restored = backup.restore(&site, &Notes::default()).await.unwrap();
     assert_eq!(restored.fingerprint, backup.fingerprint);
@@ -94,7 +94,7 @@ fn without_rights(digest: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn chosen_databases_alone_are_backed_up_and_restored() {
-    let place = Place::start().await;
+    let place = Place::start();
     for name in ["shop", "blog", "a, `b"] {
         place.make_small(name);
     }
@@ -144,7 +144,7 @@ async fn chosen_databases_alone_are_backed_up_and_restored() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_without_databases_is_no_green_backup() {
-    let place = Place::start().await;
+    let place = Place::start();
     let error = back_up(&place.site().await).await.unwrap_err();
     assert!(error.to_string().contains("nothing to back up"), "{error}");
     // Nor does a user without rights make one of less.
@@ -156,7 +156,7 @@ async fn a_server_without_databases_is_no_green_backup() {
     let site = place.site_with(&[("user", "few")], Some("wrong")).await;
     match back_up(&site).await.unwrap_err() {
         Trouble::Strategy(StrategyError::Option { field, .. }) => {
-            assert_eq!(field, "credentials.password")
+            assert_eq!(field, "credentials.password");
         }
         other => panic!("{other}"),
     }
@@ -172,7 +172,7 @@ fn hold(place: &Place, statement: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_that_sit_on_the_tables_are_ended_and_a_broken_view_is_no_obstacle() {
-    let place = Place::start().await;
+    let place = Place::start();
     place.make_small("shop");
     let original = place.digest();
     let backup = place.back_up().await;
@@ -209,7 +209,7 @@ async fn sessions_that_sit_on_the_tables_are_ended_and_a_broken_view_is_no_obsta
 /// The code of the dump cannot be made: everything is as before, at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn code_that_cannot_be_made_brings_everything_back() {
-    let place = Place::start().await;
+    let place = Place::start();
     place.make_small("shop");
     place.sql("CREATE DATABASE other; CREATE TABLE other.t (x INT); USE shop; CREATE VIEW theirs AS SELECT x FROM other.t;");
     let site = place.site_with(&[("databases", "shop")], None).await;
@@ -243,7 +243,7 @@ async fn logins_come_from_the_environment() {
         ],
     ];
     for options in cases {
-        let place = Place::start_with(MARIADB, options, &[]).await;
+        let place = Place::start_with(MARIADB, options, &[]);
         let site = place.site().await;
         let error = back_up(&site).await.unwrap_err();
         assert!(
@@ -262,8 +262,7 @@ async fn logins_come_from_the_environment() {
             "-e",
             "MYSQL_PASSWORD=p w",
         ],
-    )
-    .await;
+    );
     place.sql("CREATE TABLE shop.t (x INT); INSERT INTO shop.t VALUES (1)");
     let site = place.site_with(&[("user", "app")], None).await;
     let backup = back_up(&site).await.unwrap();
