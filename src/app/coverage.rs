@@ -11,7 +11,10 @@ use std::{
 
 use tokio::{sync::Mutex, time::timeout};
 
-use super::{Caller, Holdfast, Origin, Result, Service, detect::merged};
+use super::{
+    Caller, Holdfast, Origin, Result, Service,
+    detect::{Label, merged},
+};
 use crate::{
     compose::Composition,
     docker::{Container, Mount},
@@ -132,7 +135,7 @@ impl Holdfast {
 /// A database by its image or label, else the first mount that data is written to.
 fn holds(service: &Service) -> Option<String> {
     let asked_for = service.origin == Origin::Engine || service.profiles.is_empty();
-    if service.declined || !asked_for {
+    if service.label == Label::Declined || !asked_for {
         return None;
     }
     // What fits by paths alone fits every mount, configuration that is only read among them.

@@ -40,8 +40,18 @@ pub struct Service {
     pub origin: Origin,
     /// Profiles of the compose file that it belongs to: without one of them it is not started.
     pub profiles: Vec<String>,
-    /// Its label says `none`: there is nothing to back up.
-    pub declined: bool,
+    pub label: Label,
+}
+
+/// What the label of the strategy says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Label {
+    /// There is none.
+    Absent,
+    /// There is nothing to back up.
+    Declined,
+    /// That strategy, and nothing else.
+    Named,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +116,7 @@ impl Holdfast {
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
         Ok(Detection {
-            services: merged(&app.project, containers, described.as_ref()),
+            services: self.known(app, containers, described.as_ref()).await,
             problem,
             notes: described
                 .map(|described| described.notes)
@@ -120,7 +130,19 @@ impl Holdfast {
         let described = self.composition(app).await?.and_then(Result::ok);
         let containers = self.service_containers(Some(&app.project)).await;
         let containers = containers.map_err(failed)?;
-        Ok(merged(&app.project, containers, described.as_ref()))
+        Ok(self.known(app, containers, described.as_ref()).await)
+    }
+
+    /// With what a look into them adds.
+    async fn known(
+        &self,
+        app: &apps::Model,
+        containers: Vec<Container>,
+        described: Option<&Composition>,
+    ) -> Vec<Service> {
+        let mut services = merged(&app.project, containers.clone(), described);
+        self.look_inside(&mut services, &containers).await;
+        services
     }
 
     /// The one service of the app that `strategy` fits, for configs that name none. One that was never
@@ -212,7 +234,7 @@ pub(super) fn merged(
 }
 
 fn describe(service: &str, container: &Container, origin: Origin) -> Service {
-    let (strategies, declined) = strategies(container);
+    let (strategies, label) = strategies(container);
     Service {
         name: service.to_owned(),
         container: container.name.clone(),
@@ -222,13 +244,13 @@ fn describe(service: &str, container: &Container, origin: Origin) -> Service {
         strategies,
         origin,
         profiles: Vec::new(),
-        declined,
+        label,
     }
 }
 
-/// What fits the container by its image; or what its label says, and nothing else. And whether the
-/// label says that there is nothing.
-pub(super) fn strategies(container: &Container) -> (BTreeMap<&'static str, Detected>, bool) {
+/// What fits the container by its image; or what its label says, and nothing else. And what kind of
+/// label that is.
+pub(super) fn strategies(container: &Container) -> (BTreeMap<&'static str, Detected>, Label) {
     let label = label(container, "strategy");
     let asked: Vec<(&str, &str)> = ASKED
         .iter()
@@ -261,8 +283,12 @@ pub(super) fn strategies(container: &Container) -> (BTreeMap<&'static str, Detec
             Some((strategy.kind(), detected))
         })
         .collect();
-    let declined = label.is_some_and(|(_, kind)| DECLINED.contains(&kind));
-    (found, declined)
+    let kind = match label {
+        None => Label::Absent,
+        Some((_, kind)) if DECLINED.contains(&kind) => Label::Declined,
+        Some(_) => Label::Named,
+    };
+    (found, kind)
 }
 
 /// The label's full name and its value.

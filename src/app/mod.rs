@@ -13,6 +13,7 @@ mod coverage;
 mod detect;
 mod error;
 mod hooks;
+mod inside;
 mod journal;
 mod place;
 mod restore;

@@ -83,6 +83,12 @@ pub trait Strategy: Send + Sync {
     /// Does this container hold what the strategy is for? Judged by image name, word by word.
     fn detect(&self, container: &Container) -> Option<Detected>;
 
+    /// Looks into a running service for what its image does not tell, in a few seconds at most.
+    async fn find(&self, site: &Site) -> Result<Option<Detected>, StrategyError> {
+        let _ = site;
+        Ok(None)
+    }
+
     /// Checks a config's options (`database`, …) without touching anything.
     fn check(&self, options: &Options) -> Result<(), FieldErrors>;
 

@@ -13,6 +13,7 @@
 
 mod backup;
 mod by_hand;
+mod find;
 mod restore;
 mod tool;
 mod validate;
@@ -56,7 +57,7 @@ impl Strategy for Sqlite {
         if options.paths.len() > 1 { "tar" } else { "db" }
     }
 
-    /// An image does not tell; whoever runs it may, by labels.
+    /// An image does not tell; whoever runs it may, by labels, and its files do (`find`).
     fn detect(&self, container: &Container) -> Option<Detected> {
         let label = |name: &str| {
             let ours = container.label(&format!("holdfast.backup.{name}"));
@@ -74,6 +75,10 @@ impl Strategy for Sqlite {
                 .collect(),
             metadata: BTreeMap::new(),
         })
+    }
+
+    async fn find(&self, site: &Site) -> Result<Option<Detected>, StrategyError> {
+        find::find(site).await
     }
 
     fn check(&self, options: &Options) -> Result<(), FieldErrors> {

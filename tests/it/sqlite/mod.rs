@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout)] // Figures.
 
 mod files;
+mod found;
 mod writer;
 
 use std::sync::Arc;
