@@ -242,6 +242,12 @@ impl Draft {
         let mut errors = FieldErrors::default();
         set(&mut spec.name, input.name);
         set(&mut spec.service, input.service);
+        if input.strategy.as_ref().is_some_and(|s| *s != spec.strategy) {
+            // What one strategy was told, its password above all, is not another's.
+            spec.options.clear();
+            spec.credentials.clear();
+            spec.paths.clear();
+        }
         set(&mut spec.strategy, input.strategy);
         set(&mut spec.options, input.options);
         set(&mut spec.paths, input.paths);

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     docker::Container,
-    domain::{failure::FieldErrors, manifest::Manifest},
+    domain::{failure::FieldErrors, form::Field, manifest::Manifest},
 };
 
 /// What images with a MongoDB server are called.
@@ -56,6 +56,10 @@ impl Strategy for Mongo {
 
     fn extension(&self, _: &Options) -> &'static str {
         "archive"
+    }
+
+    fn fields(&self) -> &'static [Field] {
+        settings::FIELDS
     }
 
     fn detect(&self, container: &Container) -> Option<Detected> {

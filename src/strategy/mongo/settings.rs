@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::{
     docker::{Command, command},
-    domain::{failure::FieldErrors, secret::Secret},
+    domain::{failure::FieldErrors, form::Field, secret::Secret},
     strategy::{Options, Site, StrategyError, stderr::Mask},
 };
 
@@ -29,6 +29,30 @@ const USUAL_USER: &str = "root";
 const LONGEST: usize = 63;
 /// Reading a small file inside the container.
 const READ: Duration = Duration::from_secs(30);
+
+pub const FIELDS: &[Field] = &[
+    Field {
+        name: DATABASE,
+        label: "Database",
+        help: "Empty: all of the server, without its own.",
+        required: false,
+        secret: false,
+    },
+    Field {
+        name: USER,
+        label: "User",
+        help: "Empty: the one in the container's environment, if there is one.",
+        required: false,
+        secret: false,
+    },
+    Field {
+        name: PASSWORD,
+        label: "Password",
+        help: "Empty: the one in the container's environment.",
+        required: false,
+        secret: true,
+    },
+];
 
 #[derive(Debug, Clone)]
 pub struct Settings {

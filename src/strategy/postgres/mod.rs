@@ -39,7 +39,7 @@ use super::{
 };
 use crate::{
     docker::Container,
-    domain::{failure::FieldErrors, manifest::Manifest},
+    domain::{failure::FieldErrors, form::Field, manifest::Manifest},
 };
 
 /// What images with a PostgreSQL server are called.
@@ -74,6 +74,10 @@ impl Strategy for Postgres {
 
     fn extension(&self, _options: &Options) -> &'static str {
         "sql"
+    }
+
+    fn fields(&self) -> &'static [Field] {
+        settings::FIELDS
     }
 
     fn detect(&self, container: &Container) -> Option<Detected> {

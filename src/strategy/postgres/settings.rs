@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::names;
 use crate::{
     docker::{Command, Container, command},
-    domain::{failure::FieldErrors, secret::Secret},
+    domain::{failure::FieldErrors, form::Field, secret::Secret},
     strategy::{Options, Site, StrategyError, stderr::Mask},
 };
 
@@ -22,6 +22,30 @@ pub const PASSWORD_FIELD: &str = "credentials.password";
 
 /// Reading a small file inside the container.
 const READ: Duration = Duration::from_secs(30);
+
+pub const FIELDS: &[Field] = &[
+    Field {
+        name: DATABASE,
+        label: "Database",
+        help: "Empty: the one that the container was made for.",
+        required: false,
+        secret: false,
+    },
+    Field {
+        name: USER,
+        label: "User",
+        help: "Empty: the one that the container was made with.",
+        required: false,
+        secret: false,
+    },
+    Field {
+        name: PASSWORD,
+        label: "Password",
+        help: "Empty: the one in the container's environment.",
+        required: false,
+        secret: true,
+    },
+];
 
 #[derive(Debug, Clone)]
 pub struct Settings {

@@ -1,6 +1,7 @@
 //! The form of a config, for a new one and for changes. What it asks for comes from the
 //! strategies and targets; nothing here knows one by its name.
 
+mod asked;
 mod form;
 mod hooks;
 mod values;
@@ -28,7 +29,7 @@ use crate::{
     readmodel::apps,
     web::{
         errors::WebError,
-        page::Section,
+        page::{self, Section},
         parts,
         request::{Form, Visit},
     },
@@ -84,6 +85,10 @@ pub async fn create(
     form: Form,
 ) -> Result<Response, WebError> {
     let (values, input) = Values::sent(&form);
+    if wants_fields(&form) {
+        let app = visit.holdfast.app(&visit.caller, &slug).await?;
+        return fields(&visit, &app, None, &values).await;
+    }
     let created = match input {
         Ok(input) => visit
             .holdfast
@@ -115,8 +120,11 @@ pub async fn edit_form(visit: Visit, Path(id): Path<i64>) -> Result<Response, We
 
 #[handler]
 pub async fn change(visit: Visit, Path(id): Path<i64>, form: Form) -> Result<Response, WebError> {
-    let (app, _) = present(&visit, ConfigId(id)).await?;
+    let (app, stored) = present(&visit, ConfigId(id)).await?;
     let (values, input) = Values::sent(&form);
+    if wants_fields(&form) {
+        return fields(&visit, &app, Some(id), &stored.under(values)).await;
+    }
     let changed = match input {
         Ok(input) => change_config(&visit, id, input).await,
         Err(errors) => Err(AppError::Invalid(errors)),
@@ -129,6 +137,24 @@ async fn change_config(visit: &Visit, id: i64, input: ConfigInput) -> Result<(),
         .holdfast
         .change_config(&visit.caller, ConfigId(id), input);
     changed.await.map(|_| ())
+}
+
+/// Nothing is to be saved: another strategy or target was chosen, and its inputs are wanted.
+fn wants_fields(form: &Form) -> bool {
+    form.text("show") == "fields"
+}
+
+/// That part of the form, or without a script the whole page with everything else as it was.
+async fn fields(
+    visit: &Visit,
+    app: &apps::Model,
+    id: Option<i64>,
+    values: &Values,
+) -> Result<Response, WebError> {
+    visit.caller.must_be(Role::Operator)?;
+    let found = Detection::load(visit, app).await;
+    let none = FieldErrors::default();
+    respond(visit, StatusCode::OK, app, id, found, values, &none)
 }
 
 /// Back up now. A run that is not over yet is shown instead of a second one.
@@ -197,6 +223,14 @@ fn respond(
     let form = ConfigForm::new(visit, action, &app.slug, &found, values, errors);
     if visit.wants("config-form") {
         return visit.page_with(status, "", Section::Apps, &form);
+    }
+    let part = visit
+        .browser
+        .target
+        .as_deref()
+        .and_then(|it| form.asked(it));
+    if let Some(part) = part.filter(|_| visit.browser.htmx) {
+        return page::fragment(status, part);
     }
     let title = match id {
         None => "Add config".to_owned(),

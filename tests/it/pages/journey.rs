@@ -1,6 +1,7 @@
 //! What Holdfast is for, as a person does it: set up, add an app and a config, back up, look, lose
 //! data, restore with the app's name typed, and take it back. Once with scripts, once without.
 
+use fantoccini::Locator;
 use holdfast::target::memory::{Fault, Scope};
 use tokio_util::sync::CancellationToken;
 
@@ -59,12 +60,28 @@ async fn add_app(browser: &Browser, project: &str) {
     browser.reads("h1", "The shop").await;
 }
 
-async fn add_config(browser: &Browser) {
+/// Another strategy asks for something else; the first one is chosen again.
+async fn look_at_redis(browser: &Browser, scripts: bool) {
+    for kind in ["redis", "postgres"] {
+        let choice = format!("[name=strategy][value={kind}]");
+        browser.click(&choice).await;
+        if !scripts {
+            browser.press("Show what the chosen one asks for").await;
+        }
+        let password = format!("[name='strategy.{kind}.password']");
+        browser.find(&password).await;
+        let passwords = browser.client.find_all(Locator::Css("[type=password]"));
+        assert_eq!(passwords.await.unwrap().len(), 1, "{kind}");
+    }
+}
+
+async fn add_config(browser: &Browser, scripts: bool) {
     browser.press("Add config").await;
     browser.at("/apps/shop/configs/new").await;
     // Found in the project, so it is picked already.
     let service = browser.find("#service").await.prop("value").await.unwrap();
     assert_eq!(service.as_deref(), Some("db"));
+    look_at_redis(browser, scripts).await;
     browser.fill("#schedule_cron", "61 2 * * *").await;
     browser.press("Save config").await;
     browser.reads("#schedule_cron-error", "minute").await;
@@ -83,7 +100,7 @@ async fn a_person_backs_up_restores_and_takes_it_back() {
     let browser = Browser::start(&site.url).await;
     set_up(&house, &browser).await;
     add_app(&browser, &project).await;
-    add_config(&browser).await;
+    add_config(&browser, true).await;
 
     // Held up in the middle, so that there is something to watch.
     let (reached, release) = (CancellationToken::new(), CancellationToken::new());
@@ -174,7 +191,7 @@ async fn it_all_works_without_scripts() {
     browser.without_scripts().await;
     set_up(&house, &browser).await;
     add_app(&browser, &project).await;
-    add_config(&browser).await;
+    add_config(&browser, false).await;
     let original = psql(&bed, "shop", DIGEST);
 
     browser.press("Back up now").await;

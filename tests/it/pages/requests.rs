@@ -381,3 +381,56 @@ async fn hooks_are_rows_of_the_form() {
     assert_eq!(spec().await.pre_hooks, []);
     house.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_config_asks_only_for_what_the_chosen_ones_need() {
+    let (house, site) = lodged().await;
+    let project = format!("asked-{}", std::process::id());
+    let _bed = postgres(crate::bed::POSTGRES, &project, &[]);
+    house.app("shop", &project).await;
+    let password = [("password".to_owned(), "secret".into())];
+    let config = house
+        .config("shop", |config| config.credentials = Some(password.into()))
+        .await;
+    let ada = Visitor::logged_in(&site, "ada").await;
+    let edit = format!("/configs/{config}");
+    let page = ada.page(&edit).await;
+    assert_eq!(page.matches("type=\"password\"").count(), 1, "{page}");
+    let token = ada.token(&edit).await;
+    let before = house.holdfast.log().head();
+
+    let body = format!("csrf={token}&show=fields&name=Kept&strategy=redis&target=local");
+    let ask = |body: String| {
+        let request = ada.request(Method::POST, &edit);
+        request
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body)
+    };
+    // Without a script: the whole page, with what was typed.
+    let whole = ask(body.clone()).send().await.unwrap();
+    assert_eq!(whole.status(), 200);
+    let whole = whole.text().await.unwrap();
+    assert!(whole.contains("value=\"Kept\"") && whole.contains("<html"));
+    assert!(whole.contains("strategy.redis.password") && !whole.contains("strategy.postgres."));
+    // With one: that part alone.
+    let part = |body: String| {
+        let request = ask(body).header("hx-request", "true");
+        async move {
+            let request = request.header("hx-target", "strategy-fields");
+            request.send().await.unwrap().text().await.unwrap()
+        }
+    };
+    let redis = part(body.clone()).await;
+    assert!(redis.starts_with("<div id=\"strategy-fields\""), "{redis}");
+    assert!(redis.contains("strategy.redis.password") && !redis.contains("local"));
+    // Back again: what is stored is still known to be set.
+    let back = part(body.replace("redis", "postgres")).await;
+    assert!(
+        back.contains("strategy.postgres.password\" type=\"password\" value=\"••••\""),
+        "{back}"
+    );
+    let foreign = ask(body.replace(&token, "x")).send().await.unwrap();
+    assert_eq!(foreign.status(), 403);
+    assert_eq!(house.holdfast.log().head(), before, "nothing was changed");
+    house.close().await;
+}

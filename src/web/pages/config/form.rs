@@ -2,11 +2,10 @@
 
 use askama::Template;
 
-use super::hooks::Section;
-use super::values::{Values, strategy_input, target_input};
+use super::{asked::Asked, hooks::Section, values::Values};
 use crate::{
-    app::{MASK, Service},
-    domain::{failure::FieldErrors, form, hook::Phase, manifest::Compression},
+    app::Service,
+    domain::{failure::FieldErrors, hook::Phase, manifest::Compression},
     readmodel::apps,
     strategy, target,
     web::{
@@ -84,8 +83,10 @@ pub struct ConfigForm {
     service: Field,
     strategies: Vec<Choice>,
     strategy_error: Option<String>,
+    strategy_fields: Asked,
     targets: Vec<Choice>,
     target_error: Option<String>,
+    target_fields: Asked,
     schedule: Field,
     time_zone: Field,
     preview: Preview,
@@ -104,23 +105,13 @@ pub struct ConfigForm {
     others: Vec<(String, String)>,
 }
 
-/// One strategy or target to choose, with what it asks for when it is chosen.
+/// One strategy or target to choose.
 pub struct Choice {
     pub kind: &'static str,
     pub icon: Icon,
     pub label: &'static str,
     pub description: &'static str,
     pub chosen: bool,
-    pub fields: Vec<Field>,
-}
-
-impl Choice {
-    /// Something in here was set or is wrong: do not hide it.
-    fn needs_look(&self) -> bool {
-        self.fields
-            .iter()
-            .any(|field| !field.value.is_empty() || field.error.is_some())
-    }
 }
 
 impl ConfigForm {
@@ -150,10 +141,12 @@ impl ConfigForm {
                 .help("As in the compose file. The backup is made inside its container.")
                 .suggest(services.collect())
                 .required(),
-            strategies: strategies(values, errors),
+            strategies: strategies(values),
             strategy_error: errors.0.get("strategy").cloned(),
-            targets: targets(values, errors),
+            strategy_fields: Asked::by_strategy(values, errors),
+            targets: targets(values),
             target_error: errors.0.get("target").cloned(),
+            target_fields: Asked::by_target(values, errors),
             schedule: text("schedule_cron", "Schedule")
                 .help("Five cron fields: minute, hour, day, month, weekday. Empty: only by hand.")
                 .suggest(suggestions())
@@ -192,6 +185,12 @@ impl ConfigForm {
         form
     }
 
+    /// The part of the form that htmx asks for when something else was chosen.
+    pub fn asked(&self, element: &str) -> Option<&Asked> {
+        let parts = [&self.strategy_fields, &self.target_fields];
+        parts.into_iter().find(|part| part.id == element)
+    }
+
     /// There are some, or one of them is wrong.
     fn shows_hooks(&self) -> bool {
         self.hooks.iter().any(Section::is_in_use)
@@ -199,12 +198,8 @@ impl ConfigForm {
 
     fn focus(&mut self) {
         let mut fields = vec![&mut self.service];
-        for choice in &mut self.strategies {
-            fields.extend(&mut choice.fields);
-        }
-        for choice in &mut self.targets {
-            fields.extend(&mut choice.fields);
-        }
+        fields.extend(&mut self.strategy_fields.fields);
+        fields.extend(&mut self.target_fields.fields);
         fields.extend([
             &mut self.schedule,
             &mut self.time_zone,
@@ -219,7 +214,7 @@ impl ConfigForm {
 
     /// No problem may go unsaid because no input bears its name.
     fn unshown(&self, errors: &FieldErrors) -> Vec<(String, String)> {
-        let choices = self.strategies.iter().chain(&self.targets);
+        let asked = [&self.strategy_fields, &self.target_fields];
         let singles = [
             &self.service,
             &self.schedule,
@@ -228,8 +223,9 @@ impl ConfigForm {
             &self.retention_days,
             &self.name,
         ];
-        let shown: Vec<&String> = choices
-            .flat_map(|choice| &choice.fields)
+        let shown: Vec<&String> = asked
+            .into_iter()
+            .flat_map(|asked| &asked.fields)
             .chain(singles)
             .filter_map(|field| field.error.as_ref())
             .collect();
@@ -246,97 +242,26 @@ impl ConfigForm {
     }
 }
 
-fn strategies(values: &Values, errors: &FieldErrors) -> Vec<Choice> {
-    strategy::ALL
-        .iter()
-        .map(|strategy| {
-            let kind = strategy.kind();
-            let chosen = values.get("strategy") == kind;
-            let field = |field: &form::Field| {
-                let group = if field.secret {
-                    "credentials"
-                } else {
-                    "options"
-                };
-                let api = format!("{group}.{}", field.name);
-                input(
-                    strategy_input(kind, field.name),
-                    field,
-                    chosen,
-                    values,
-                    errors,
-                    &api,
-                )
-            };
-            Choice {
-                kind,
-                icon: parts::icon(strategy.icon()),
-                label: strategy.label(),
-                description: strategy.description(),
-                chosen,
-                fields: strategy.fields().iter().map(field).collect(),
-            }
-        })
-        .collect()
+fn strategies(values: &Values) -> Vec<Choice> {
+    let choice = |strategy: &&'static dyn strategy::Strategy| Choice {
+        kind: strategy.kind(),
+        icon: parts::icon(strategy.icon()),
+        label: strategy.label(),
+        description: strategy.description(),
+        chosen: values.get("strategy") == strategy.kind(),
+    };
+    strategy::ALL.iter().map(choice).collect()
 }
 
-fn targets(values: &Values, errors: &FieldErrors) -> Vec<Choice> {
-    target::ALL
-        .iter()
-        .map(|target| {
-            let kind = target.name();
-            let chosen = values.get("target") == kind;
-            let field = |field: &form::Field| {
-                let api = format!("target_config_json.{}", field.name);
-                input(
-                    target_input(kind, field.name),
-                    field,
-                    chosen,
-                    values,
-                    errors,
-                    &api,
-                )
-            };
-            Choice {
-                kind,
-                icon: parts::icon(target.icon()),
-                label: target.label(),
-                description: target.description(),
-                chosen,
-                fields: target.fields().iter().map(field).collect(),
-            }
-        })
-        .collect()
-}
-
-/// `api` is what the application calls the field when it has a problem; some call it by its plain
-/// name.
-fn input(
-    name: String,
-    asked: &form::Field,
-    chosen: bool,
-    values: &Values,
-    errors: &FieldErrors,
-    api: &str,
-) -> Field {
-    let value = values.get(&name).to_owned();
-    let mut field = Field::new(name, asked.label).help(asked.help).value(value);
-    if asked.secret {
-        field.kind = "password";
-        field.autocomplete = "new-password";
-        if field.value == MASK {
-            field.help = format!("Set; leave it to keep it. {}", field.help);
-        }
-    }
-    field.required = asked.required;
-    if chosen {
-        field.error = errors
-            .0
-            .get(api)
-            .or_else(|| errors.0.get(asked.name))
-            .cloned();
-    }
-    field
+fn targets(values: &Values) -> Vec<Choice> {
+    let choice = |target: &&'static dyn target::TargetKind| Choice {
+        kind: target.name(),
+        icon: parts::icon(target.icon()),
+        label: target.label(),
+        description: target.description(),
+        chosen: values.get("target") == target.name(),
+    };
+    target::ALL.iter().map(choice).collect()
 }
 
 fn suggestions() -> Vec<(String, String)> {

@@ -109,6 +109,13 @@ impl Values {
         (Self(values), input(form))
     }
 
+    /// These, where `newer` says nothing: what a strategy was given stays when another is looked at.
+    #[must_use]
+    pub fn under(mut self, newer: Self) -> Self {
+        self.0.extend(newer.0);
+        self
+    }
+
     pub fn get(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
