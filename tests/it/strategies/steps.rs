@@ -121,9 +121,10 @@ impl Scene {
         }
     }
 
-    /// Until the service is in reach, as the queue would.
+    /// Until the service is in reach, as the queue would; longer than an engine in trouble may take to
+    /// answer a call or two.
     async fn settle<K: Kind>(&self, steps: &[Step], when: &str) -> Settled {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(180);
         let site = self.site.uncancelled();
         loop {
             match find::<K>().settle(&site, steps).await {
