@@ -61,10 +61,13 @@ const KNOWN: &[Known] = &[
 
 /// What `program` complained about. `what` says what it was to do. `text` is its stderr, masked.
 pub fn complaint(what: &str, program: &str, code: i64, text: &str) -> StrategyError {
-    let essence = essence(text).unwrap_or_else(|| match code {
-        128.. => format!("{program} was killed by signal {}", code - 128),
-        _ => format!("{program} ended with status {code} and said nothing"),
-    });
+    // One that was killed said nothing of it: its last line is of its progress.
+    let essence = match (essence(text), code) {
+        (Some(essence), _) => essence,
+        (None, 128..) => format!("{program} was killed by signal {}", code - 128),
+        (None, _) => last_line(text)
+            .unwrap_or_else(|| format!("{program} ended with status {code} and said nothing")),
+    };
     let known = KNOWN.iter().find(|(words, ..)| text.contains(words));
     let (temporary, hint) = match known {
         Some((_, temporary, hint)) => (*temporary, *hint),
@@ -90,6 +93,10 @@ fn essence(text: &str) -> Option<String> {
             return Some(essence.trim().to_owned()).filter(|essence| !essence.is_empty());
         }
     }
+    None
+}
+
+fn last_line(text: &str) -> Option<String> {
     let said = text.lines().rfind(|line| !line.trim().is_empty())?;
     Some(without_time(said).trim().to_owned())
 }
@@ -156,6 +163,18 @@ mod tests {
                 false,
             ),
             (String::new(), 137, "killed by signal 9", true),
+            (
+                format!("{time}done dumping shop.things (3000 documents)\n"),
+                137,
+                "killed by signal 9",
+                true,
+            ),
+            (
+                format!("{time}connection refused\n"),
+                1,
+                "connection refused",
+                true,
+            ),
         ] {
             let (message, hinted, again) = told(&text, code);
             assert!(message.contains(essence), "{message}");
