@@ -98,7 +98,7 @@ pub const SEED: &str = "
 from bson import Binary, Decimal128, Int64, ObjectId
 things = [
     SON(_id=i, name=f'thing {i} é', price=Decimal128(f'{i}.10'), stock=Int64(i), tags=['a', {'b': i}],
-        photo=Binary(hashlib.sha256(str(i).encode()).digest() * 6), kind=None if i % 3 else 1.5)
+        photo=Binary(hashlib.shake_256(str(i).encode()).digest(192)), kind=None if i % 3 else 1.5)
     for i in range(3000)
 ]
 for start in range(0, 3000, 1000):
