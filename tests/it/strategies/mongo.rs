@@ -86,8 +86,8 @@ client.run('shop', SON(drop='cheap'))");
                 says: "failing command find",
             },
             OwnFault {
-                name: "reading refused after a while",
-                make: |bed| fail_point(bed, "SON(skip=6)", "getMore", "errorCode=11601"),
+                name: "reading refused after the first batch",
+                make: |bed| fail_point(bed, "SON(skip=0)", "getMore", "errorCode=11601"),
                 mend: |bed| fail_point(bed, "'off'", "getMore", "errorCode=11601"),
                 says: "failing command getmore",
             },
