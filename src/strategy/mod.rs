@@ -4,15 +4,19 @@
 //! A strategy knows the engine (a container, programs inside it) and nothing of targets, the log
 //! or the web. It moves bytes through `Sink` and `ByteStream`, in bounded memory.
 
+mod environment;
 pub mod image;
 mod mongo;
 mod mysql;
 mod postgres;
+mod pour;
+mod pump;
 mod redis;
 pub mod service;
 mod sqlite;
 pub mod stderr;
 mod swap;
+mod talk;
 mod tar;
 mod volume;
 mod watch;
@@ -304,6 +308,14 @@ impl StrategyError {
             temporary: false,
         }
     }
+}
+
+/// A few letters that no other attempt has, for names that it leaves in a server or a volume.
+fn tag() -> Result<String, StrategyError> {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| StrategyError::refused(format!("no random numbers: {error}"), ""))?;
+    Ok(hex::encode(bytes))
 }
 
 impl From<StrategyError> for Failure {

@@ -3,8 +3,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use futures_util::StreamExt;
-use tokio::{io::AsyncWriteExt, time};
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::io::AsyncWriteExt;
 
 use super::{
     archive::{key, scan},
@@ -14,8 +15,8 @@ use super::{
     survey::Survey,
 };
 use crate::{
-    docker::{Chunk, Command, DockerError, Session, command},
-    strategy::{Dumped, Probe, Sink, Site, StrategyError, stderr::Stderr},
+    docker::{Command, Session, command},
+    strategy::{Dumped, Probe, Sink, SinkClosed, Site, StrategyError},
 };
 
 /// What a manifest says of the scope of a dump of a whole server.
@@ -154,29 +155,10 @@ async fn pump(
         let _ = stdin.write_all(&server.first_line()).await;
         let _ = stdin.shutdown().await;
     }
-    let stall = server.site.stall;
-    let mut stderr = Stderr::new(server.settings.mask());
-    loop {
-        // Only the wait for the program counts: a slow receiver is not its fault.
-        let chunk = time::timeout(stall, session.output.next())
-            .await
-            .map_err(|_| DockerError::Stalled {
-                container: server.site.container.name.clone(),
-                program: "mongodump".to_owned(),
-                after: stall,
-            })?;
-        match chunk {
-            Some(Ok(Chunk::Stdout(bytes))) => {
-                list.feed(&bytes);
-                sink.write(bytes).await?;
-            }
-            Some(Ok(Chunk::Stderr(bytes))) => stderr.push(&bytes),
-            Some(Err(error)) => return Err(error.into()),
-            None => break,
-        }
-    }
-    let code = session.exit.await?;
-    let said = stderr.text();
+    let mut listed = Listed { list, sink };
+    let mask = server.settings.mask();
+    let pumped = server.site.pump(session, "mongodump", mask, &mut listed);
+    let (code, said) = pumped.await?;
     if code != 0 {
         let what = match &server.settings.database {
             Some(database) => format!("the dump of database {database}"),
@@ -189,6 +171,20 @@ async fn pump(
     Ok(lines
         .map(|line| errors::without_time(line).to_owned())
         .collect())
+}
+
+/// Notes what the archive says that it holds, on its way.
+struct Listed<'a> {
+    list: &'a mut List,
+    sink: &'a mut dyn Sink,
+}
+
+#[async_trait]
+impl Sink for Listed<'_> {
+    async fn write(&mut self, chunk: Bytes) -> Result<(), SinkClosed> {
+        self.list.feed(&chunk);
+        self.sink.write(chunk).await
+    }
 }
 
 /// The tool leaves out some names without a word. What was there before and is there after has to

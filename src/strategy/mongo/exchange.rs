@@ -84,7 +84,7 @@ impl Exchange {
     /// do what it was begun for after the look.
     pub async fn settle_quietly(&self, server: &Server) -> Result<Settled, StrategyError> {
         let server = server.uncancelled();
-        server.quiet().await?;
+        server.site.quiet().await?;
         self.settle(&server).await
     }
 

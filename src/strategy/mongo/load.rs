@@ -1,15 +1,10 @@
 //! Feeds an archive to `mongorestore` under its other names, judging every byte once more before it
 //! goes in: what was validated is what is loaded.
 
-use futures_util::{
-    StreamExt,
-    future::{self, Either},
-};
+use async_trait::async_trait;
+use futures_util::StreamExt;
 use serde_json::json;
-use tokio::{
-    io::{AsyncWrite, AsyncWriteExt},
-    time,
-};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::{
     archive::{fingerprint, scan::Scanner, staging::Staging},
@@ -17,9 +12,12 @@ use super::{
     server::{SHORT, Server},
 };
 use crate::{
-    docker::{Chunk, DockerError, Session},
+    docker::Session,
     domain::manifest::Fingerprint,
-    strategy::{Journal, RawStream, StrategyError, stderr::Stderr},
+    strategy::{
+        Journal, RawStream, Site, StrategyError,
+        pour::{self, Loading, changed},
+    },
 };
 
 const PROGRAM: &str = "mongorestore";
@@ -53,51 +51,23 @@ impl Load<'_> {
     }
 
     async fn drive(&self, session: Session, artifact: RawStream) -> Result<(), StrategyError> {
-        let Session {
-            stdin,
-            mut output,
-            exit,
-        } = session;
-        let mut stdin = stdin.ok_or_else(|| self.cut("there is no way in"))?;
-        let mut stderr = Stderr::new(self.server.settings.mask());
-        let listening = async {
-            while let Some(chunk) = output.next().await {
-                if let Chunk::Stderr(bytes) = chunk? {
-                    stderr.push(&bytes);
-                }
-            }
-            Ok::<_, StrategyError>(())
-        };
+        let (mut stdin, ear) = pour::open(self.site(), session)?;
         let feeding = self.feed(stdin.as_mut(), artifact);
-        tokio::pin!(listening, feeding);
-        let whole = match future::select(feeding, listening.as_mut()).await {
-            Either::Left((done, _)) => {
-                done?;
-                self.patiently(listening).await??;
-                true
-            }
-            // It ended before it had read everything: it has something to say.
-            Either::Right((ended, _)) => {
-                ended?;
-                false
-            }
-        };
+        let poured = pour::pour(self, feeding, ear, self.server.settings.mask()).await?;
         let what = format!("loading into {}", self.staging);
-        let code = exit.await?;
-        let said = stderr.text();
-        match code {
-            0 if !whole => Err(StrategyError::refused(
+        match poured.code {
+            0 if poured.fed.is_none() => Err(StrategyError::refused(
                 format!("{what} failed: {PROGRAM} ended before it had read everything"),
                 "",
             )),
-            0 => match failed_documents(&said) {
+            0 => match failed_documents(&poured.said) {
                 0 => Ok(()),
                 number => Err(StrategyError::refused(
                     format!("{what} failed: {number} documents could not be restored"),
                     "",
                 )),
             },
-            code => Err(errors::complaint(&what, PROGRAM, code, &said)),
+            code => Err(errors::complaint(&what, PROGRAM, code, &poured.said)),
         }
     }
 
@@ -106,7 +76,7 @@ impl Load<'_> {
         stdin: &mut (dyn AsyncWrite + Send + Unpin),
         mut artifact: RawStream,
     ) -> Result<(), StrategyError> {
-        self.write(stdin, &self.server.first_line()).await?;
+        pour::write(self, stdin, &self.server.first_line()).await?;
         let mut scanner = Scanner::default();
         let mut staging = Staging::new(&format!("{}.", self.staging));
         let mut passed = 0;
@@ -117,7 +87,7 @@ impl Load<'_> {
                 return Err(changed(fault));
             }
             passed += chunk.len() as u64;
-            self.write(stdin, &staging.take()).await?;
+            pour::write(self, stdin, &staging.take()).await?;
             self.journal.progress(passed);
         }
         let found = fingerprint(scanner).map_err(|fault| changed(&fault))?;
@@ -128,51 +98,23 @@ impl Load<'_> {
         let _ = stdin.shutdown().await;
         Ok(())
     }
+}
 
-    async fn write(
-        &self,
-        stdin: &mut (dyn AsyncWrite + Send + Unpin),
-        bytes: &[u8],
-    ) -> Result<(), StrategyError> {
-        let gone = match self.patiently(stdin.write_all(bytes)).await? {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
-        };
-        // The program ended; its exit status will say why, and end this wait.
-        time::sleep(self.server.site.stall).await;
-        Err(self.cut(&gone.to_string()).into())
+#[async_trait]
+impl Loading for Load<'_> {
+    fn site(&self) -> &Site {
+        &self.server.site
     }
 
-    /// Waits as long as the server works on what it already has: building an index may take hours
-    /// in which no byte moves.
-    async fn patiently<T>(&self, work: impl Future<Output = T>) -> Result<T, StrategyError> {
-        let stall = self.server.site.stall;
-        let mut idle = false;
-        tokio::pin!(work);
-        loop {
-            if let Ok(done) = time::timeout(stall, work.as_mut()).await {
-                return Ok(done);
-            }
-            let what = "looking at the load";
-            let was_idle = idle;
-            idle = !self.server.ask("works", json!({}), what, SHORT).await?;
-            // Between two things that it is asked to do, a server does nothing either.
-            if idle && was_idle {
-                return Err(DockerError::Stalled {
-                    container: self.server.site.container.name.clone(),
-                    program: PROGRAM.to_owned(),
-                    after: stall,
-                }
-                .into());
-            }
-        }
+    fn program(&self) -> &'static str {
+        PROGRAM
     }
 
-    fn cut(&self, reason: &str) -> DockerError {
-        DockerError::Cut {
-            container: self.server.site.container.name.clone(),
-            reason: reason.to_owned(),
-        }
+    /// Between two things that it is asked to do, a server does nothing either.
+    async fn works(&self) -> Result<Option<bool>, StrategyError> {
+        let what = "looking at the load";
+        let works: bool = self.server.ask("works", json!({}), what, SHORT).await?;
+        Ok(works.then_some(true))
     }
 }
 
@@ -186,13 +128,6 @@ fn failed_documents(said: &str) -> u64 {
     };
     let number = before.rsplit([' ', '\t']).next().unwrap_or_default();
     number.parse().unwrap_or(u64::MAX)
-}
-
-fn changed(fault: &str) -> StrategyError {
-    StrategyError::refused(
-        format!("the artifact is not what was checked before: {fault}"),
-        "Verify the artifact; its storage may be failing.",
-    )
 }
 
 #[cfg(test)]

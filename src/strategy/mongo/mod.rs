@@ -123,11 +123,3 @@ impl Strategy for Mongo {
         by_hand::commands(manifest, file)
     }
 }
-
-/// A few letters that no other restore has, for names on the server.
-fn tag() -> Result<String, StrategyError> {
-    let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| StrategyError::refused(format!("no random numbers: {error}"), ""))?;
-    Ok(hex::encode(bytes))
-}

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     domain::manifest::Fingerprint,
-    strategy::{Journal, RawStream, RestorePlan, Restored, Settled, Site, StrategyError},
+    strategy::{Journal, RawStream, RestorePlan, Restored, Settled, Site, StrategyError, tag},
 };
 
 /// Differences shown when the counts do not agree.
@@ -101,7 +101,7 @@ fn prepare(
         ..survey.clone()
     };
     touched.check_movable()?;
-    let tag = format!("{}_{}", plan.id, super::tag()?);
+    let tag = format!("{}_{}", plan.id, tag()?);
     let exchange = Exchange {
         restore: plan.id,
         databases: databases.to_vec(),

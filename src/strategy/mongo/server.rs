@@ -5,16 +5,15 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
-use tokio::{io::AsyncWriteExt, time};
+use tokio::time;
 
 use super::{errors, settings::Settings};
 use crate::{
-    docker::{Chunk, Command, DockerError, Session},
+    docker::{Command, DockerError},
     domain::secret::Secret,
-    strategy::{Site, StrategyError, stderr::Stderr},
+    strategy::{Site, StrategyError},
 };
 
 /// For what the server answers from memory.
@@ -29,8 +28,6 @@ const SCRIPT: &str = include_str!("shell.js");
 const SHELLS: [&str; 2] = ["mongosh", "mongo"];
 /// Of a request, in bytes: the system takes no longer variable.
 const REQUEST: usize = 120 * 1024;
-/// How much one answer may hold, in bytes.
-const ANSWER: usize = 256 * 1024 * 1024;
 /// Begins the line of the answer.
 const MARK: &str = "HOLDFAST ";
 
@@ -158,59 +155,11 @@ impl Server {
         limit: Duration,
     ) -> Result<String, StrategyError> {
         let program = command.program().to_owned();
-        let container = &self.site.container;
-        let work = async {
-            let session = self.site.engine.exec(&container.id, command).await?;
-            self.converse(session, input, what, &program).await
-        };
-        let limited = async {
-            time::timeout(limit, work).await.unwrap_or_else(|_| {
-                Err(DockerError::Stalled {
-                    container: container.name.clone(),
-                    program: program.clone(),
-                    after: limit,
-                }
-                .into())
-            })
-        };
-        self.site.watch(limited).await
-    }
-
-    async fn converse(
-        &self,
-        mut session: Session,
-        input: Bytes,
-        what: &str,
-        program: &str,
-    ) -> Result<String, StrategyError> {
-        if let Some(mut pipe) = session.stdin.take() {
-            // A program may close its input early; its exit status tells what that meant.
-            let _ = pipe.write_all(&input).await;
-            let _ = pipe.shutdown().await;
+        let mask = self.settings.mask();
+        let said = self.site.talk(command, input, mask, what, limit).await?;
+        match said.code {
+            0 => Ok(said.stdout),
+            code => Err(errors::complaint(what, &program, code, &said.stderr)),
         }
-        let (mut out, mut err) = (Vec::new(), Stderr::new(self.settings.mask()));
-        while let Some(chunk) = session.output.next().await {
-            match chunk? {
-                Chunk::Stdout(bytes) if out.len() + bytes.len() > ANSWER => {
-                    let message = format!("{what} failed: the answer has no end");
-                    return Err(StrategyError::refused(message, ""));
-                }
-                Chunk::Stdout(bytes) => out.extend_from_slice(&bytes),
-                Chunk::Stderr(bytes) => err.push(&bytes),
-            }
-        }
-        match session.exit.await? {
-            0 => Ok(String::from_utf8_lossy(&out).into_owned()),
-            code => Err(errors::complaint(what, program, code, &err.text())),
-        }
-    }
-
-    /// Ends all that was begun in the container and is not awaited any more, so that nothing changes
-    /// under the eyes of whoever looks next.
-    pub async fn quiet(&self) -> Result<(), StrategyError> {
-        let Site {
-            engine, container, ..
-        } = &self.site;
-        Ok(engine.sweep(&container.id, None).await?)
     }
 }

@@ -1,10 +1,7 @@
 //! Which database, as which user, with which password: the config first, else the container's own
 //! environment as the usual images read it, `*_FILE` forms included (read inside the container).
 
-use std::time::Duration;
-
 use crate::{
-    docker::{Command, command},
     domain::{failure::FieldErrors, form::Field, secret::Secret},
     strategy::{Options, Site, StrategyError, stderr::Mask},
 };
@@ -27,8 +24,6 @@ const USUAL_USER: &str = "root";
 
 /// Longest name of a database, in bytes.
 const LONGEST: usize = 63;
-/// Reading a small file inside the container.
-const READ: Duration = Duration::from_secs(30);
 
 pub const FIELDS: &[Field] = &[
     Field {
@@ -144,11 +139,11 @@ impl Settings {
         let secret = |name: &str| given(credentials.get(name).map(Secret::expose));
         let user = match given(plain.get(USER)).or_else(|| secret(USER_VARIABLES[0])) {
             Some(user) => Some(user),
-            None => from_environment(site, USER_VARIABLES).await?,
+            None => site.told(&USER_VARIABLES).await?,
         };
         let password = match secret(PASSWORD).or_else(|| secret(PASSWORD_VARIABLES[0])) {
             Some(password) => Some(password),
-            None => from_environment(site, PASSWORD_VARIABLES).await?,
+            None => site.told(&PASSWORD_VARIABLES).await?,
         };
         let database = given(plain.get(DATABASE));
         if let Some(name) = &database {
@@ -196,40 +191,4 @@ fn refused(field: &'static str, what: &str, problem: String) -> StrategyError {
         message: format!("the {what} {problem}"),
         hint: "Set another one in the config.".to_owned(),
     }
-}
-
-/// The first of these variables that is set, or the file that one of them names.
-async fn from_environment(site: &Site, names: [&str; 2]) -> Result<Option<String>, StrategyError> {
-    let set = |name: &str| site.container.env(name).filter(|value| !value.is_empty());
-    for name in names {
-        if let Some(value) = set(name) {
-            return Ok(Some(value.to_owned()));
-        }
-        let variable = format!("{name}_FILE");
-        if let Some(path) = set(&variable) {
-            return from_file(site, &variable, path).await;
-        }
-    }
-    Ok(None)
-}
-
-async fn from_file(
-    site: &Site,
-    variable: &str,
-    path: &str,
-) -> Result<Option<String>, StrategyError> {
-    let cat = Command::new(["cat", "--", path]);
-    let (engine, container) = (site.engine.as_ref(), &site.container.id);
-    let read = async { Ok(command::run(engine, container, cat, None, READ).await?) };
-    let output = site.watch(read).await?;
-    if !output.ok() {
-        let message = format!("the file {path} of {variable} cannot be read in the container");
-        return Err(StrategyError::refused(
-            message,
-            "Check the secret's mount, or name the value in the config.",
-        ));
-    }
-    // As the shell does it that starts the server.
-    let value = output.stdout.trim_end_matches('\n');
-    Ok(Some(value.to_owned()).filter(|value| !value.is_empty()))
 }

@@ -7,9 +7,12 @@ use super::{
     exchange::Exchange,
     names::{literal, path, table_key},
     read::UNIT,
-    server::{LONG, Server, parse},
+    server::{LONG, Server},
 };
-use crate::{domain::manifest::Fingerprint, strategy::StrategyError};
+use crate::{
+    domain::manifest::Fingerprint,
+    strategy::{StrategyError, talk::parse},
+};
 
 const WHAT: &str = "counting what was loaded";
 

@@ -1,8 +1,5 @@
 //! Backup: the server's own dump tool, passed on as it comes, after the accounts.
 
-use futures_util::StreamExt;
-use tokio::time;
-
 use super::{
     accounts, errors,
     names::write_list,
@@ -12,8 +9,8 @@ use super::{
     tools::Dumper,
 };
 use crate::{
-    docker::{Chunk, Command, DockerError, Session},
-    strategy::{Dumped, Probe, Sink, Site, StrategyError, stderr::Stderr},
+    docker::{Command, Session},
+    strategy::{Dumped, Probe, Sink, Site, StrategyError},
 };
 
 /// How many of a tool's warnings are worth keeping.
@@ -115,31 +112,13 @@ pub fn command(server: &Server, dumper: &Dumper, more: &[&str], databases: &[Str
 async fn pump(
     server: &Server,
     dumper: &Dumper,
-    mut session: Session,
+    session: Session,
     sink: &mut dyn Sink,
 ) -> Result<Vec<String>, StrategyError> {
-    let stall = server.site.stall;
-    let mut stderr = Stderr::new(server.settings.mask());
-    loop {
-        // Only the wait for the program counts: a slow receiver is not its fault.
-        let chunk = time::timeout(stall, session.output.next())
-            .await
-            .map_err(|_| DockerError::Stalled {
-                container: server.site.container.name.clone(),
-                program: dumper.program.clone(),
-                after: stall,
-            })?;
-        match chunk {
-            Some(Ok(Chunk::Stdout(bytes))) => sink.write(bytes).await?,
-            Some(Ok(Chunk::Stderr(bytes))) => stderr.push(&bytes),
-            Some(Err(error)) => return Err(error.into()),
-            None => break,
-        }
-    }
-    let code = session.exit.await?;
-    let said = stderr.text();
+    let (program, mask) = (&dumper.program, server.settings.mask());
+    let (code, said) = server.site.pump(session, program, mask, sink).await?;
     if code != 0 {
-        return Err(errors::complaint("the dump", &dumper.program, code, &said));
+        return Err(errors::complaint("the dump", program, code, &said));
     }
     Ok(errors::warnings(&said, WARNINGS))
 }

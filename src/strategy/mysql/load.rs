@@ -1,15 +1,9 @@
 //! Feeds the tables of a dump to the server's client, in staging databases, judging every byte once
 //! more before it goes in: what was validated is what is loaded.
 
-use bytes::Bytes;
-use futures_util::{
-    StreamExt,
-    future::{self, Either},
-};
-use tokio::{
-    io::{AsyncWrite, AsyncWriteExt},
-    time,
-};
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::{
     errors,
@@ -18,9 +12,12 @@ use super::{
     server::Server,
 };
 use crate::{
-    docker::{DockerError, Session},
+    docker::Session,
     domain::manifest::Fingerprint,
-    strategy::{Journal, RawStream, StrategyError, stderr::Stderr},
+    strategy::{
+        Journal, RawStream, Site, StrategyError,
+        pour::{self, Loading, changed},
+    },
 };
 
 const WHAT: &str = "loading the tables";
@@ -57,46 +54,17 @@ impl Load<'_> {
     }
 
     async fn drive(&self, session: Session, artifact: RawStream) -> Result<Parts, StrategyError> {
-        let Session {
-            stdin,
-            mut output,
-            exit,
-        } = session;
-        let mut stdin = stdin.ok_or_else(|| DockerError::Cut {
-            container: self.server.site.container.name.clone(),
-            reason: "there is no way in".to_owned(),
-        })?;
-        let mut stderr = Stderr::new(self.server.settings.mask());
-        let listening = async {
-            while let Some(chunk) = output.next().await {
-                if let crate::docker::Chunk::Stderr(bytes) = chunk? {
-                    stderr.push(&bytes);
-                }
-            }
-            Ok::<_, StrategyError>(())
-        };
+        let (mut stdin, ear) = pour::open(self.site(), session)?;
         let feeding = self.feed(stdin.as_mut(), artifact);
-        tokio::pin!(listening, feeding);
-        let whole = match future::select(feeding, listening.as_mut()).await {
-            Either::Left((done, _)) => {
-                let parts = done?;
-                self.patiently(listening).await??;
-                Some(parts)
-            }
-            // It ended before it had read everything: it has something to say.
-            Either::Right((ended, _)) => {
-                ended?;
-                None
-            }
-        };
-        let program = self.server.client_name();
-        match (exit.await?, whole) {
+        let poured = pour::pour(self, feeding, ear, self.server.settings.mask()).await?;
+        let program = self.program();
+        match (poured.code, poured.fed) {
             (0, Some(parts)) => Ok(parts),
             (0, None) => Err(StrategyError::refused(
                 format!("{WHAT} failed: {program} ended before it had read everything"),
                 "",
             )),
-            (code, _) => Err(errors::complaint(WHAT, program, code, &stderr.text())),
+            (code, _) => Err(errors::complaint(WHAT, program, code, &poured.said)),
         }
     }
 
@@ -107,7 +75,7 @@ impl Load<'_> {
     ) -> Result<Parts, StrategyError> {
         let mut dump = Dump::parted(self.prefix, self.known);
         let begin = format!("{}{SESSION}", Server::mark(self.mark));
-        self.write(stdin, &begin.into()).await?;
+        pour::write(self, stdin, begin.as_bytes()).await?;
         let mut passed = 0;
         while let Some(chunk) = artifact.next().await {
             let chunk = chunk.map_err(StrategyError::Artifact)?;
@@ -116,7 +84,7 @@ impl Load<'_> {
                 return Err(changed(fault));
             }
             passed += chunk.len() as u64;
-            self.write(stdin, &dump.tables().into()).await?;
+            pour::write(self, stdin, &dump.tables()).await?;
             self.journal.progress(passed);
         }
         let (found, parts) = dump.finish().map_err(|fault| changed(&fault))?;
@@ -124,54 +92,21 @@ impl Load<'_> {
             return Err(changed(difference));
         }
         // What was decided only at the end of the dump.
-        self.write(stdin, &parts.tables().to_vec().into()).await?;
+        pour::write(self, stdin, parts.tables()).await?;
         // The answer to a broken pipe comes with the exit status.
         let _ = stdin.shutdown().await;
         Ok(parts)
     }
+}
 
-    async fn write(
-        &self,
-        stdin: &mut (dyn AsyncWrite + Send + Unpin),
-        chunk: &Bytes,
-    ) -> Result<(), StrategyError> {
-        let gone = match self.patiently(stdin.write_all(chunk)).await? {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
-        };
-        // The client ended; its exit status will say why, and end this wait.
-        time::sleep(self.server.site.stall).await;
-        Err(DockerError::Cut {
-            container: self.server.site.container.name.clone(),
-            reason: gone.to_string(),
-        }
-        .into())
+#[async_trait]
+impl Loading for Load<'_> {
+    fn site(&self) -> &Site {
+        &self.server.site
     }
 
-    /// Waits as long as the server works on what it already has: building an index may take hours
-    /// in which no byte moves.
-    async fn patiently<T>(&self, work: impl Future<Output = T>) -> Result<T, StrategyError> {
-        let stall = self.server.site.stall;
-        let mut missed = false;
-        tokio::pin!(work);
-        loop {
-            if let Ok(done) = time::timeout(stall, work.as_mut()).await {
-                return Ok(done);
-            }
-            match self.works().await? {
-                Some(true) => missed = false,
-                // Not there yet, or just gone: that settles itself.
-                None if !missed => missed = true,
-                Some(false) | None => {
-                    return Err(DockerError::Stalled {
-                        container: self.server.site.container.name.clone(),
-                        program: self.server.client_name().to_owned(),
-                        after: stall,
-                    }
-                    .into());
-                }
-            }
-        }
+    fn program(&self) -> &'static str {
+        self.server.client_name()
     }
 
     /// Whether the server works for our session, or did so since the last time-out; `None` when
@@ -187,11 +122,4 @@ impl Load<'_> {
         let found: Vec<Vec<u8>> = self.server.ask(query, what).await?;
         Ok(found.into_iter().flatten().next().map(|works| works != 0))
     }
-}
-
-fn changed(fault: &str) -> StrategyError {
-    StrategyError::refused(
-        format!("the artifact is not what was checked before: {fault}"),
-        "Verify the artifact; its storage may be failing.",
-    )
 }

@@ -15,11 +15,10 @@ use super::{
     server::Server,
     space,
     survey::Survey,
-    tag,
 };
 use crate::{
     domain::manifest::Fingerprint,
-    strategy::{Journal, RawStream, RestorePlan, Restored, Settled, Site, StrategyError},
+    strategy::{Journal, RawStream, RestorePlan, Restored, Settled, Site, StrategyError, tag},
 };
 
 /// Differences shown when the counts do not agree.

@@ -4,14 +4,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
-use tokio::{io::AsyncWriteExt, time};
+use tokio::time;
 
 use super::{errors, names::literal, settings::Settings, tools};
 use crate::{
-    docker::{Chunk, Command, DockerError, Session},
-    strategy::{Site, StrategyError, stderr::Stderr},
+    docker::Command,
+    strategy::{Site, StrategyError, talk},
 };
 
 /// For what the server answers from memory.
@@ -19,8 +18,6 @@ pub const SHORT: Duration = Duration::from_mins(1);
 /// For scripts that work through data: no limit, the container and the cancel token end them.
 pub const LONG: Duration = Duration::from_secs(u32::MAX as u64);
 
-/// How much one script may answer.
-const ANSWER: usize = 256 * 1024 * 1024;
 /// How long to wait for a server that is just coming up.
 const COMING_UP: Duration = Duration::from_secs(30);
 /// How long a session of an earlier attempt may take to end once it was told to.
@@ -144,7 +141,7 @@ impl Server {
         what: &str,
     ) -> Result<Vec<T>, StrategyError> {
         let answer = self.run(script, what, SHORT).await?;
-        parse(&answer, what)
+        talk::parse(&answer, what)
     }
 
     /// Runs a command to its end, feeding it `input`; its status must be 0.
@@ -156,59 +153,11 @@ impl Server {
         limit: Duration,
     ) -> Result<String, StrategyError> {
         let program = command.program().to_owned();
-        let container = &self.site.container;
-        let work = async {
-            let session = self.site.engine.exec(&container.id, command).await?;
-            self.converse(session, input, what, &program).await
-        };
-        let limited = async {
-            time::timeout(limit, work).await.unwrap_or_else(|_| {
-                Err(DockerError::Stalled {
-                    container: container.name.clone(),
-                    program: program.clone(),
-                    after: limit,
-                }
-                .into())
-            })
-        };
-        self.site.watch(limited).await
-    }
-
-    async fn converse(
-        &self,
-        mut session: Session,
-        input: Bytes,
-        what: &str,
-        program: &str,
-    ) -> Result<String, StrategyError> {
-        let stdin = session.stdin.take();
-        let feed = async {
-            if let Some(mut pipe) = stdin {
-                // A program may close its input early; its exit status tells what that meant.
-                let _ = pipe.write_all(&input).await;
-                let _ = pipe.shutdown().await;
-            }
-        };
-        let read = async {
-            let mut stdout = Vec::new();
-            let mut stderr = Stderr::new(self.settings.mask());
-            while let Some(chunk) = session.output.next().await {
-                match chunk? {
-                    Chunk::Stdout(bytes) if stdout.len() + bytes.len() > ANSWER => {
-                        let message = format!("{what} failed: {program} answers without end");
-                        return Err(StrategyError::refused(message, ""));
-                    }
-                    Chunk::Stdout(bytes) => stdout.extend_from_slice(&bytes),
-                    Chunk::Stderr(bytes) => stderr.push(&bytes),
-                }
-            }
-            Ok((stdout, stderr))
-        };
-        let ((), streams) = tokio::join!(feed, read);
-        let (stdout, stderr) = streams?;
-        match session.exit.await? {
-            0 => Ok(String::from_utf8_lossy(&stdout).into_owned()),
-            code => Err(errors::complaint(what, program, code, &stderr.text())),
+        let mask = self.settings.mask();
+        let said = self.site.talk(command, input, mask, what, limit).await?;
+        match said.code {
+            0 => Ok(said.stdout),
+            code => Err(errors::complaint(what, &program, code, &said.stderr)),
         }
     }
 
@@ -252,13 +201,4 @@ impl Server {
             done => done.map(|_| ()),
         }
     }
-}
-
-pub fn parse<T: DeserializeOwned>(answer: &str, what: &str) -> Result<Vec<T>, StrategyError> {
-    let lines = answer.lines().filter(|line| !line.is_empty());
-    let parsed: Result<Vec<T>, _> = lines.map(serde_json::from_str).collect();
-    parsed.map_err(|error| {
-        let message = format!("{what} failed: the server's answer is not understood ({error})");
-        StrategyError::refused(message, "")
-    })
 }

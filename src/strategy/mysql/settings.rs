@@ -2,11 +2,9 @@
 //! environment as the official images read it, with the names of both vendors and the `*_FILE`
 //! forms (read inside the container).
 
-use std::time::Duration;
-
 use super::names;
 use crate::{
-    docker::{Command, Container, command},
+    docker::Container,
     domain::{failure::FieldErrors, form::Field, secret::Secret},
     strategy::{Options, Site, StrategyError, stderr::Mask},
 };
@@ -23,9 +21,6 @@ pub const PASSWORD_FIELD: &str = "credentials.password";
 /// The vendors' names; those of MariaDB count first, as in its own image.
 const VENDORS: [&str; 2] = ["MARIADB", "MYSQL"];
 const ROOT: &str = "root";
-
-/// Reading a small file inside the container.
-const READ: Duration = Duration::from_secs(30);
 
 pub const FIELDS: &[Field] = &[
     Field {
@@ -174,32 +169,6 @@ fn is_set(site: &Site, name: &str) -> bool {
 
 /// `MARIADB_NAME`, `MYSQL_NAME`, or what the file holds that one of them names with `_FILE`.
 async fn from_environment(site: &Site, name: &str) -> Result<Option<String>, StrategyError> {
-    let set = |name: &str| site.container.env(name).filter(|value| !value.is_empty());
-    for vendor in VENDORS {
-        if let Some(value) = set(&format!("{vendor}_{name}")) {
-            return Ok(Some(value.to_owned()));
-        }
-        let variable = format!("{vendor}_{name}_FILE");
-        if let Some(path) = set(&variable) {
-            return read(site, &variable, path).await;
-        }
-    }
-    Ok(None)
-}
-
-async fn read(site: &Site, variable: &str, path: &str) -> Result<Option<String>, StrategyError> {
-    let cat = Command::new(["cat", "--", path]);
-    let (engine, container) = (site.engine.as_ref(), &site.container.id);
-    let read = async { Ok(command::run(engine, container, cat, None, READ).await?) };
-    let output = site.watch(read).await?;
-    if !output.ok() {
-        let message = format!("the file {path} of {variable} cannot be read in the container");
-        return Err(StrategyError::refused(
-            message,
-            "Check the secret's mount, or name the value in the config.",
-        ));
-    }
-    // As the shell does it that starts the server.
-    let value = output.stdout.trim_end_matches('\n');
-    Ok(Some(value.to_owned()).filter(|value| !value.is_empty()))
+    let [first, second] = VENDORS.map(|vendor| format!("{vendor}_{name}"));
+    site.told(&[&first, &second]).await
 }

@@ -7,10 +7,13 @@ use serde::Deserialize;
 
 use super::{
     header::Header,
-    server::{LONG, Server, parse},
+    server::{LONG, Server},
     validate::{LARGE_OBJECTS, UNIT, table_key},
 };
-use crate::{domain::manifest::Fingerprint, strategy::StrategyError};
+use crate::{
+    domain::manifest::Fingerprint,
+    strategy::{StrategyError, talk::parse},
+};
 
 const WHAT: &str = "counting what was loaded";
 

@@ -2,19 +2,15 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
-use tokio::time;
-
 use super::{
     errors,
     server::Server,
     settings::{DATABASE_FIELD, PASSWORD_FIELD, Settings, USER_FIELD},
     survey::Survey,
-    tag,
 };
 use crate::{
-    docker::{Chunk, Command, DockerError, Session, command},
-    strategy::{Dumped, Probe, Sink, Site, StrategyError, stderr::Stderr},
+    docker::{Command, Session, command},
+    strategy::{Dumped, Probe, Sink, Site, StrategyError, tag},
 };
 
 /// How many of a tool's warnings are worth keeping.
@@ -160,29 +156,11 @@ fn command(server: &Server, name: &str) -> Command {
 /// Passes on what the program writes, then asks how it ended.
 async fn pump(
     server: &Server,
-    mut session: Session,
+    session: Session,
     sink: &mut dyn Sink,
 ) -> Result<Dumped, StrategyError> {
-    let stall = server.site.stall;
-    let mut stderr = Stderr::new(server.settings.mask());
-    loop {
-        // Only the wait for the program counts: a slow receiver is not its fault.
-        let chunk = time::timeout(stall, session.output.next())
-            .await
-            .map_err(|_| DockerError::Stalled {
-                container: server.site.container.name.clone(),
-                program: "pg_dump".to_owned(),
-                after: stall,
-            })?;
-        match chunk {
-            Some(Ok(Chunk::Stdout(bytes))) => sink.write(bytes).await?,
-            Some(Ok(Chunk::Stderr(bytes))) => stderr.push(&bytes),
-            Some(Err(error)) => return Err(error.into()),
-            None => break,
-        }
-    }
-    let code = session.exit.await?;
-    let said = stderr.text();
+    let mask = server.settings.mask();
+    let (code, said) = server.site.pump(session, "pg_dump", mask, sink).await?;
     if code != 0 {
         let what = format!("the dump of database {}", server.settings.database);
         return Err(errors::complaint(&what, "pg_dump", code, &said));

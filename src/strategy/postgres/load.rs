@@ -1,15 +1,9 @@
 //! Feeds a dump to `psql` in the staging database, judging every byte once more before it goes in:
 //! what was validated is what is loaded.
 
-use bytes::Bytes;
-use futures_util::{
-    StreamExt,
-    future::{self, Either},
-};
-use tokio::{
-    io::{AsyncWrite, AsyncWriteExt},
-    time,
-};
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::{
     errors,
@@ -19,9 +13,12 @@ use super::{
     validate::{LARGE_OBJECTS, PlainDump},
 };
 use crate::{
-    docker::{Chunk, DockerError, Session},
+    docker::Session,
     domain::manifest::Fingerprint,
-    strategy::{Journal, RawStream, StrategyError, Validator, stderr::Stderr},
+    strategy::{
+        Journal, RawStream, Site, StrategyError, Validator,
+        pour::{self, Loading, changed},
+    },
 };
 
 /// A crash loses nothing that matters: an unfinished staging database is dropped, and the exchange
@@ -67,46 +64,17 @@ impl Load<'_> {
     }
 
     async fn drive(&self, session: Session, artifact: RawStream) -> Result<(), StrategyError> {
-        let Session {
-            stdin,
-            mut output,
-            exit,
-        } = session;
-        let mut stdin = stdin.ok_or_else(|| DockerError::Cut {
-            container: self.server.site.container.name.clone(),
-            reason: "there is no way in".to_owned(),
-        })?;
-        let mut stderr = Stderr::new(self.server.settings.mask());
-        let listening = async {
-            while let Some(chunk) = output.next().await {
-                if let Chunk::Stderr(bytes) = chunk? {
-                    stderr.push(&bytes);
-                }
-            }
-            Ok::<_, StrategyError>(())
-        };
+        let (mut stdin, ear) = pour::open(self.site(), session)?;
         let feeding = self.feed(stdin.as_mut(), artifact);
-        tokio::pin!(listening, feeding);
-        let whole = match future::select(feeding, listening.as_mut()).await {
-            Either::Left((done, _)) => {
-                done?;
-                self.patiently(listening).await??;
-                true
-            }
-            // It ended before it had read everything: it has something to say.
-            Either::Right((ended, _)) => {
-                ended?;
-                false
-            }
-        };
+        let poured = pour::pour(self, feeding, ear, self.server.settings.mask()).await?;
         let what = format!("loading into {}", self.staging);
-        match exit.await? {
-            0 if whole => Ok(()),
+        match poured.code {
+            0 if poured.fed.is_some() => Ok(()),
             0 => Err(StrategyError::refused(
                 format!("{what} failed: psql ended before it had read everything"),
                 "",
             )),
-            code => Err(errors::complaint(&what, "psql", code, &stderr.text())),
+            code => Err(errors::complaint(&what, "psql", code, &poured.said)),
         }
     }
 
@@ -124,7 +92,7 @@ impl Load<'_> {
                 return Err(changed(fault));
             }
             passed += chunk.len() as u64;
-            self.write(stdin, &chunk).await?;
+            pour::write(self, stdin, &chunk).await?;
             self.journal.progress(passed);
         }
         let found = judge.finish().map_err(|fault| changed(&fault))?;
@@ -136,53 +104,20 @@ impl Load<'_> {
         Ok(())
     }
 
-    async fn write(
-        &self,
-        stdin: &mut (dyn AsyncWrite + Send + Unpin),
-        chunk: &Bytes,
-    ) -> Result<(), StrategyError> {
-        let gone = match self.patiently(stdin.write_all(chunk)).await? {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
-        };
-        // psql ended; its exit status will say why, and end this wait.
-        time::sleep(self.server.site.stall).await;
-        Err(DockerError::Cut {
-            container: self.server.site.container.name.clone(),
-            reason: gone.to_string(),
-        }
-        .into())
-    }
-
-    /// Waits as long as the server works on what it already has: building an index may take hours
-    /// in which no byte moves.
-    async fn patiently<T>(&self, work: impl Future<Output = T>) -> Result<T, StrategyError> {
-        let stall = self.server.site.stall;
-        let mut missed = false;
-        tokio::pin!(work);
-        loop {
-            if let Ok(done) = time::timeout(stall, work.as_mut()).await {
-                return Ok(done);
-            }
-            match self.works().await? {
-                Some(true) => missed = false,
-                // Not there yet, or just gone: that settles itself.
-                None if !missed => missed = true,
-                Some(false) | None => {
-                    return Err(DockerError::Stalled {
-                        container: self.server.site.container.name.clone(),
-                        program: "psql".to_owned(),
-                        after: stall,
-                    }
-                    .into());
-                }
-            }
-        }
-    }
-
     /// What our session calls itself.
     fn session(&self) -> String {
         format!("holdfast-load-{}", self.staging)
+    }
+}
+
+#[async_trait]
+impl Loading for Load<'_> {
+    fn site(&self) -> &Site {
+        &self.server.site
+    }
+
+    fn program(&self) -> &'static str {
+        "psql"
     }
 
     /// Whether the server did something for our session since the last time-out, or does so now;
@@ -204,11 +139,4 @@ impl Load<'_> {
             .is_some()
             .then(|| sessions.any(|works| works == "t")))
     }
-}
-
-fn changed(fault: &str) -> StrategyError {
-    StrategyError::refused(
-        format!("the artifact is not what was checked before: {fault}"),
-        "Verify the artifact; its storage may be failing.",
-    )
 }

@@ -149,11 +149,3 @@ impl Strategy for Postgres {
         by_hand::commands(manifest, file)
     }
 }
-
-/// A few letters that no other restore or dump has, for names on the server.
-fn tag() -> Result<String, StrategyError> {
-    let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| StrategyError::refused(format!("no random numbers: {error}"), ""))?;
-    Ok(hex::encode(bytes))
-}

@@ -10,15 +10,17 @@ use super::{
     load::{Load, fits_one_transaction},
     names::{self, ident, literal},
     profile::{self, Profile},
-    server::{LONG, Server, parse},
+    server::{LONG, Server},
     settings::not_template,
     space,
     survey::Survey,
-    tag, timescale,
+    timescale,
 };
 use crate::{
     domain::manifest::Fingerprint,
-    strategy::{Journal, RawStream, RestorePlan, Restored, Settled, Site, StrategyError},
+    strategy::{
+        Journal, RawStream, RestorePlan, Restored, Settled, Site, StrategyError, tag, talk,
+    },
 };
 
 /// Differences shown when the counts do not agree.
@@ -177,7 +179,7 @@ impl Work<'_> {
             .server
             .run(&self.survey.from, script, what, LONG)
             .await?;
-        let id = parse(&answer, what)?.first().copied();
+        let id = talk::parse(&answer, what)?.first().copied();
         self.exchange.incoming_id = Some(id.ok_or_else(|| {
             StrategyError::refused(format!("{what} failed: it is not there"), "")
         })?);

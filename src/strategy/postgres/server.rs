@@ -4,23 +4,18 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use serde::de::DeserializeOwned;
-use tokio::{io::AsyncWriteExt, time};
 
 use super::{errors, names::literal, settings::Settings};
 use crate::{
-    docker::{Chunk, Command, DockerError, Session},
-    strategy::{Site, StrategyError, stderr::Stderr},
+    docker::Command,
+    strategy::{Site, StrategyError, talk},
 };
 
 /// For what the server answers from memory.
 pub const SHORT: Duration = Duration::from_mins(1);
 /// For scripts that work through data: no limit, the container and the cancel token end them.
 pub const LONG: Duration = Duration::from_secs(u32::MAX as u64);
-
-/// How much one script may answer.
-const ANSWER: usize = 256 * 1024 * 1024;
 
 /// What our sessions must not inherit from the database's, the role's or the container's settings.
 const SESSION: &str = "-c search_path=pg_catalog -c default_transaction_read_only=off \
@@ -102,7 +97,7 @@ impl Server {
         what: &str,
     ) -> Result<Vec<T>, StrategyError> {
         let answer = self.run(database, script, what, SHORT).await?;
-        parse(&answer, what)
+        talk::parse(&answer, what)
     }
 
     /// Runs a command to its end, feeding it `input`; its status must be 0.
@@ -114,68 +109,12 @@ impl Server {
         limit: Duration,
     ) -> Result<String, StrategyError> {
         let program = command.program().to_owned();
-        let container = &self.site.container;
-        let work = async {
-            let session = self.site.engine.exec(&container.id, command).await?;
-            self.converse(session, input, what, &program).await
-        };
-        let limited = async {
-            time::timeout(limit, work).await.unwrap_or_else(|_| {
-                Err(DockerError::Stalled {
-                    container: container.name.clone(),
-                    program: program.clone(),
-                    after: limit,
-                }
-                .into())
-            })
-        };
-        self.site.watch(limited).await
-    }
-
-    async fn converse(
-        &self,
-        mut session: Session,
-        input: Bytes,
-        what: &str,
-        program: &str,
-    ) -> Result<String, StrategyError> {
-        let stdin = session.stdin.take();
-        let feed = async {
-            if let Some(mut pipe) = stdin {
-                // A program may close its input early; its exit status tells what that meant.
-                let _ = pipe.write_all(&input).await;
-                let _ = pipe.shutdown().await;
-            }
-        };
-        let read = async {
-            let (mut out, mut err) = (Vec::new(), Stderr::new(self.settings.mask()));
-            while let Some(chunk) = session.output.next().await {
-                match chunk? {
-                    Chunk::Stdout(bytes) if out.len() + bytes.len() > ANSWER => {
-                        let message = format!("{what} failed: the answer has no end");
-                        return Err(StrategyError::refused(message, ""));
-                    }
-                    Chunk::Stdout(bytes) => out.extend_from_slice(&bytes),
-                    Chunk::Stderr(bytes) => err.push(&bytes),
-                }
-            }
-            Ok((out, err))
-        };
-        let ((), read) = tokio::join!(feed, read);
-        let (out, err) = read?;
-        match session.exit.await? {
-            0 => Ok(String::from_utf8_lossy(&out).into_owned()),
-            code => Err(errors::complaint(what, program, code, &err.text())),
+        let mask = self.settings.mask();
+        let said = self.site.talk(command, input, mask, what, limit).await?;
+        match said.code {
+            0 => Ok(said.stdout),
+            code => Err(errors::complaint(what, &program, code, &said.stderr)),
         }
-    }
-
-    /// Ends all that was begun in the container and is not awaited any more, so that nothing changes
-    /// under the eyes of whoever looks next.
-    pub async fn quiet(&self) -> Result<(), StrategyError> {
-        let Site {
-            engine, container, ..
-        } = &self.site;
-        Ok(engine.sweep(&container.id, None).await?)
     }
 
     /// Ends sessions by the name they gave themselves; for tools whose stream was given up, which
@@ -191,13 +130,4 @@ impl Server {
         let database = &self.settings.database;
         let _ = alone.run(database, script, "end a session", limit).await;
     }
-}
-
-pub fn parse<T: DeserializeOwned>(answer: &str, what: &str) -> Result<Vec<T>, StrategyError> {
-    let lines = answer.lines().filter(|line| !line.is_empty());
-    let parsed: Result<Vec<T>, _> = lines.map(serde_json::from_str).collect();
-    parsed.map_err(|error| {
-        let message = format!("{what} failed: the server's answer is not understood ({error})");
-        StrategyError::refused(message, "")
-    })
 }

@@ -1,11 +1,9 @@
 //! Which database, as which user, with which password: the config first, else the container's own
 //! environment as the official image reads it, `*_FILE` forms included (read inside the container).
 
-use std::time::Duration;
-
 use super::names;
 use crate::{
-    docker::{Command, Container, command},
+    docker::Container,
     domain::{failure::FieldErrors, form::Field, secret::Secret},
     strategy::{Options, Site, StrategyError, stderr::Mask},
 };
@@ -19,9 +17,6 @@ pub const PASSWORD: &str = "password";
 pub const DATABASE_FIELD: &str = "options.database";
 pub const USER_FIELD: &str = "options.user";
 pub const PASSWORD_FIELD: &str = "credentials.password";
-
-/// Reading a small file inside the container.
-const READ: Duration = Duration::from_secs(30);
 
 pub const FIELDS: &[Field] = &[
     Field {
@@ -102,13 +97,15 @@ impl Settings {
         };
         let user = match explicit(USER) {
             Some(user) => user,
-            None => from_environment(site, "POSTGRES_USER")
+            None => site
+                .told(&["POSTGRES_USER"])
                 .await?
                 .unwrap_or_else(|| "postgres".to_owned()),
         };
         let database = match explicit(DATABASE) {
             Some(database) => database,
-            None => from_environment(site, "POSTGRES_DB")
+            None => site
+                .told(&["POSTGRES_DB"])
                 .await?
                 .unwrap_or_else(|| user.clone()),
         };
@@ -125,9 +122,7 @@ impl Settings {
         let explicit = explicit.filter(|password| !password.expose().is_empty());
         let password = match explicit {
             Some(password) => Some(password.clone()),
-            None => from_environment(site, "POSTGRES_PASSWORD")
-                .await?
-                .map(Secret::new),
+            None => site.told(&["POSTGRES_PASSWORD"]).await?.map(Secret::new),
         };
         Ok(Self {
             database,
@@ -150,29 +145,4 @@ pub fn database_of(container: &Container) -> (String, &'static str) {
         (None, Some(user)) => (user.to_owned(), "POSTGRES_USER"),
         (None, None) => ("postgres".to_owned(), "the image's default"),
     }
-}
-
-async fn from_environment(site: &Site, name: &str) -> Result<Option<String>, StrategyError> {
-    let set = |name: &str| site.container.env(name).filter(|value| !value.is_empty());
-    if let Some(value) = set(name) {
-        return Ok(Some(value.to_owned()));
-    }
-    let variable = format!("{name}_FILE");
-    let Some(path) = set(&variable) else {
-        return Ok(None);
-    };
-    let cat = Command::new(["cat", "--", path]);
-    let (engine, container) = (site.engine.as_ref(), &site.container.id);
-    let read = async { Ok(command::run(engine, container, cat, None, READ).await?) };
-    let output = site.watch(read).await?;
-    if !output.ok() {
-        let message = format!("the file {path} of {variable} cannot be read in the container");
-        return Err(StrategyError::refused(
-            message,
-            "Check the secret's mount, or name the value in the config.",
-        ));
-    }
-    // As the shell does it that starts the server.
-    let value = output.stdout.trim_end_matches('\n');
-    Ok(Some(value.to_owned()).filter(|value| !value.is_empty()))
 }

@@ -1,9 +1,8 @@
 //! Backup: the server hands out its data as to a replica (`--rdb -`), so nothing is written to its disk.
 //! Why not `BGSAVE` and a copy of the file: docs/adr/0008.
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
-use tokio::time;
 
 use super::{
     client::{Client, Info},
@@ -11,8 +10,8 @@ use super::{
     layout::Layout,
 };
 use crate::{
-    docker::{Chunk, DockerError, Session},
-    strategy::{Dumped, Probe, Sink, Site, StrategyError, stderr::Stderr},
+    docker::Session,
+    strategy::{Dumped, Probe, Sink, SinkClosed, Site, StrategyError},
 };
 
 /// Length of the mark that ends a transfer whose length was not known before, in bytes.
@@ -130,46 +129,39 @@ fn optional<T>(result: Result<T, StrategyError>) -> Result<Option<T>, StrategyEr
 /// Passes on what the program writes, then asks how it ended. Whether there is a checksum.
 async fn pump(
     client: &Client,
-    mut session: Session,
+    session: Session,
     sink: &mut dyn Sink,
 ) -> Result<bool, StrategyError> {
-    let site = &client.site;
-    let mut stderr = Stderr::new(client.login.mask());
-    let mut end = End::default();
-    loop {
-        // Only the wait for the program counts: a slow receiver is not its fault.
-        let chunk = time::timeout(site.stall, session.output.next())
-            .await
-            .map_err(|_| DockerError::Stalled {
-                container: site.container.name.clone(),
-                program: client.program.to_owned(),
-                after: site.stall,
-            })?;
-        match chunk {
-            Some(Ok(Chunk::Stdout(bytes))) => {
-                if let Some(bytes) = end.push(bytes) {
-                    sink.write(bytes).await?;
-                }
-            }
-            Some(Ok(Chunk::Stderr(bytes))) => stderr.push(&bytes),
-            Some(Err(error)) => return Err(error.into()),
-            None => break,
-        }
-    }
-    let code = session.exit.await?;
+    let mut held = Held {
+        end: End::default(),
+        sink,
+    };
+    let (program, mask) = (client.program, client.login.mask());
+    let pumped = client.site.pump(session, program, mask, &mut held);
+    let (code, said) = pumped.await?;
     if code != 0 {
-        return Err(errors::complaint(
-            "the dump",
-            client.program,
-            code,
-            &stderr.text(),
-        ));
+        return Err(errors::complaint("the dump", program, code, &said));
     }
-    let rest = end.without_mark();
+    let rest = held.end.without_mark();
     let checksum = rest.last_chunk::<CHECKSUM>();
     let has_checksum = checksum.is_none_or(|checksum| *checksum != [0; CHECKSUM]);
-    sink.write(rest).await?;
+    held.sink.write(rest).await?;
     Ok(has_checksum)
+}
+
+struct Held<'a> {
+    end: End,
+    sink: &'a mut dyn Sink,
+}
+
+#[async_trait]
+impl Sink for Held<'_> {
+    async fn write(&mut self, chunk: Bytes) -> Result<(), SinkClosed> {
+        match self.end.push(chunk) {
+            Some(sure) => self.sink.write(sure).await,
+            None => Ok(()),
+        }
+    }
 }
 
 /// Holds back the last bytes, because a transfer whose length the server did not know before ends with

@@ -173,11 +173,3 @@ fn program_of(tool: &str) -> &'static str {
     let known = client::CLIENTS.iter().find(|known| **known == name);
     known.unwrap_or(&client::CLIENTS[0])
 }
-
-/// A few letters that no other restore has, for names in the data folder.
-fn tag() -> Result<String, StrategyError> {
-    let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| StrategyError::refused(format!("no random numbers: {error}"), ""))?;
-    Ok(hex::encode(bytes))
-}

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     docker::{DockerError, Tools},
-    strategy::{Journal, RawStream, RestorePlan, Restored, Site, Step, StrategyError},
+    strategy::{Journal, RawStream, RestorePlan, Restored, Site, Step, StrategyError, tag},
 };
 
 /// Room that a restore leaves on the disk, in bytes.
@@ -136,7 +136,7 @@ impl Place {
 
     fn exchange(&self, plan: &RestorePlan) -> Result<Exchange, StrategyError> {
         // Unique even where two installations, or one that lost its database, restore to one folder.
-        let (id, tag) = (plan.id, super::tag()?);
+        let (id, tag) = (plan.id, tag()?);
         Ok(Exchange {
             restore: id,
             layout: self.layout.clone(),

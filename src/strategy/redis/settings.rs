@@ -1,10 +1,7 @@
 //! How to log in: the config first, else the container's own environment as the usual images read it,
 //! `*_FILE` forms included (read inside the container).
 
-use std::time::Duration;
-
 use crate::{
-    docker::{Command, command},
     domain::{failure::FieldErrors, form::Field, secret::Secret},
     strategy::{Options, Site, StrategyError, stderr::Mask},
 };
@@ -26,9 +23,6 @@ const VARIABLES: [&str; 4] = [
     "KEYDB_PASSWORD",
     "REDISCLI_AUTH",
 ];
-
-/// Reading a small file inside the container.
-const READ: Duration = Duration::from_secs(30);
 
 pub const FIELDS: &[Field] = &[
     Field {
@@ -126,7 +120,7 @@ pub async fn logins(site: &Site) -> Result<Vec<Login>, StrategyError> {
         let password = Some(password);
         return Ok(vec![Login { user, password }]);
     }
-    let password = from_environment(site).await?;
+    let password = site.told(&VARIABLES).await?.map(Secret::new);
     match (user, password) {
         (None, None) => Ok(vec![Login::default()]),
         (None, password) => {
@@ -162,30 +156,4 @@ fn first(errors: &FieldErrors) -> StrategyError {
         message: format!("{name} {problem}"),
         hint: "Correct the config.".to_owned(),
     }
-}
-
-async fn from_environment(site: &Site) -> Result<Option<Secret>, StrategyError> {
-    let set = |name: &str| site.container.env(name).filter(|value| !value.is_empty());
-    for name in VARIABLES {
-        if let Some(value) = set(name) {
-            return Ok(Some(value.into()));
-        }
-        let variable = format!("{name}_FILE");
-        let Some(path) = set(&variable) else {
-            continue;
-        };
-        let cat = Command::new(["cat", "--", path]);
-        let (engine, container) = (site.engine.as_ref(), &site.container.id);
-        let read = async { Ok(command::run(engine, container, cat, None, READ).await?) };
-        let output = site.watch(read).await?;
-        if !output.ok() {
-            let message = format!("the file {path} of {variable} cannot be read in the container");
-            let hint = "Check the secret's mount, or set the password in the config.";
-            return Err(StrategyError::refused(message, hint));
-        }
-        // As the shell does it that starts the server.
-        let value = output.stdout.trim_end_matches('\n');
-        return Ok(Some(value.into()).filter(|value: &Secret| !value.expose().is_empty()));
-    }
-    Ok(None)
 }

@@ -87,10 +87,7 @@ pub enum Purpose {
 /// A name for the hidden folder of a restore: unique even where two installations, or one that lost
 /// its database, restore to one volume.
 pub fn hidden(restore: i64) -> Result<String, StrategyError> {
-    let mut bytes = [0; 4];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| StrategyError::refused(format!("no random numbers: {error}"), ""))?;
-    Ok(format!("{HIDDEN}{restore}-{}", hex::encode(bytes)))
+    Ok(format!("{HIDDEN}{restore}-{}", super::tag()?))
 }
 
 impl Side {

@@ -4,8 +4,6 @@ use std::future::Future;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::StreamExt;
-use tokio::time;
 
 use super::{
     better,
@@ -13,11 +11,11 @@ use super::{
     sieve::Sieve,
 };
 use crate::{
-    docker::{Chunk, Command, DockerError},
+    docker::{Command, DockerError},
     strategy::{
         Dumped, Probe, Sink, SinkClosed, Site, StrategyError,
         service::Helper,
-        stderr::{self, Mask, Stderr},
+        stderr::{self, Mask},
         swap::{self, Found, Why, out_of_reach},
         tar::program::{self, Program},
     },
@@ -292,26 +290,8 @@ pub async fn pump(
 ) -> Result<(i64, String), StrategyError> {
     let program = command.program().to_owned();
     site.watch(async {
-        let mut session = site.engine.exec(&site.container.id, command).await?;
-        let mut said = Stderr::new(Mask::default());
-        loop {
-            // Only the wait for the program counts: a slow receiver is not its fault.
-            let chunk = time::timeout(site.stall, session.output.next())
-                .await
-                .map_err(|_| DockerError::Stalled {
-                    container: site.container.name.clone(),
-                    program: program.clone(),
-                    after: site.stall,
-                })?;
-            match chunk {
-                Some(Ok(Chunk::Stdout(bytes))) => sink.write(bytes).await?,
-                Some(Ok(Chunk::Stderr(bytes))) => said.push(&bytes),
-                Some(Err(error)) => return Err(error.into()),
-                None => break,
-            }
-        }
-        let code = session.exit.await?;
-        Ok((code, said.text()))
+        let session = site.engine.exec(&site.container.id, command).await?;
+        site.pump(session, &program, Mask::default(), sink).await
     })
     .await
 }
