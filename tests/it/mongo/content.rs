@@ -60,7 +60,7 @@ async fn all_of_bson_comes_back_to_the_byte() {
     assert_eq!(digest(&bed), original, "a backup changes nothing");
     assert_eq!(backup.probe.subject, "*");
     assert!(backup.probe.tool.contains("100.7.0"), "{:?}", backup.probe);
-    assert_eq!(backup.fingerprint.counts["shop.things"], 3000);
+    assert_eq!(backup.fingerprint.counts["shop.things"], 9000);
     assert_eq!(backup.fingerprint.counts["shop.large"], 3);
     assert_eq!(backup.fingerprint.counts["view shop.seen"], 0);
     assert_eq!(backup.fingerprint.counts["admin.notes"], 1);

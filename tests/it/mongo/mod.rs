@@ -99,9 +99,9 @@ from bson import Binary, Decimal128, Int64, ObjectId
 things = [
     SON(_id=i, name=f'thing {i} é', price=Decimal128(f'{i}.10'), stock=Int64(i), tags=['a', {'b': i}],
         photo=Binary(hashlib.shake_256(str(i).encode()).digest(192)), kind=None if i % 3 else 1.5)
-    for i in range(3000)
+    for i in range(9000)
 ]
-for start in range(0, 3000, 1000):
+for start in range(0, 9000, 1000):
     client.insert('shop', 'things', things[start:start + 1000])
 indexes = [SON(key=SON([('name', 1), ('price', -1)]), name='by_name'),
            SON(key=SON(stock=1), name='stock', unique=True)]

@@ -38,7 +38,8 @@ pub trait Kind: Send + Sync + 'static {
     /// Waits until it serves, after it was started again.
     fn until_ready(bed: &Bed);
 
-    /// Fills it. The dump is of at least 600 kB, and stays above 400 kB when it is compressed.
+    /// Fills it. The dump stays above 400 kB when it is compressed; that of a service which has to run
+    /// for it is more than the engine holds back for a reader who waits, some 1.6 MB.
     fn seed(bed: &Bed);
 
     /// Other content: some things changed, some gone, some new; durable when it returns.

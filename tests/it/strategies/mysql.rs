@@ -32,7 +32,7 @@ impl Kind for MySql {
             bed,
             "CREATE DATABASE shop; CREATE DATABASE blog; USE shop;
             CREATE TABLE notes (i INT PRIMARY KEY, t TEXT);
-            INSERT INTO notes SELECT seq, SHA2(seq, 512) FROM seq_1_to_12000;
+            INSERT INTO notes SELECT seq, SHA2(seq, 512) FROM seq_1_to_26000;
             CREATE TABLE tags (n INT, FOREIGN KEY (n) REFERENCES notes (i));
             INSERT INTO tags VALUES (1), (2);
             CREATE VIEW few AS SELECT * FROM notes WHERE i < 10;
