@@ -4,8 +4,8 @@
 
 use super::{
     names::{literal, shell},
-    settings::ALL,
-    validate::by_database,
+    settings::{ALL, Format},
+    validate::{ROLES, by_database, marks},
 };
 use crate::domain::manifest::{Compression, Manifest};
 
@@ -14,6 +14,9 @@ const USER: &str = "PGUSER=${POSTGRES_USER:-$(cat \"$POSTGRES_USER_FILE\" 2>/dev
     export PGUSER=\"${PGUSER:-postgres}\"; ";
 const CREATE: &str = "exec createdb -T template0 -- \"$1\"";
 const LOAD: &str = "exec psql -X -q -v ON_ERROR_STOP=1 -o /dev/null -d \"$1\"";
+/// Goes on after a complaint: most roles will be there.
+const MAKE: &str = "exec psql -X -q -o /dev/null -d \"$1\"";
+const RESTORE: &str = "exec pg_restore --exit-on-error -d \"$1\"";
 const RUN: &str = "exec psql -X -q -v ON_ERROR_STOP=1 -d \"$1\"";
 /// The one database that no dump holds.
 const TEMPLATE: &str = "template1";
@@ -24,7 +27,8 @@ pub fn commands(manifest: &Manifest, file: &str) -> Vec<String> {
         ALL => by_hand.all(),
         database => by_hand.one(database),
     };
-    by_hand.test().into_iter().chain(rest).collect()
+    let before = by_hand.test().into_iter().chain(by_hand.roles());
+    before.chain(rest).collect()
 }
 
 struct ByHand<'a> {
@@ -87,14 +91,48 @@ impl ByHand<'_> {
         vec![self.script(&script, TEMPLATE), self.load(TEMPLATE)]
     }
 
+    /// Makes the roles, and gives those that are there what they had.
+    fn roles(&self) -> Option<String> {
+        let roles = self.last_line_of_roles()?;
+        let only = shell(&format!("{roles}q"));
+        let make = self.run(MAKE, TEMPLATE);
+        Some(format!("{} | LC_ALL=C sed {only} | {make}", self.read()))
+    }
+
+    /// Where the roles end, as sed finds it.
+    fn last_line_of_roles(&self) -> Option<String> {
+        let counts = &self.manifest.fingerprint.counts;
+        let end = String::from_utf8_lossy(marks::ROLES_END);
+        counts.contains_key(ROLES).then(|| format!("/^-- {end}$/"))
+    }
+
     fn load(&self, database: &str) -> String {
+        let load = if self.is_archive() { RESTORE } else { LOAD };
+        let load = self.run(load, database);
+        match self.last_line_of_roles() {
+            Some(roles) => {
+                let rest = shell(&format!("1,{roles}d"));
+                format!("{} | LC_ALL=C sed {rest} | {load}", self.read())
+            }
+            None => format!("{} | {load}", self.read()),
+        }
+    }
+
+    fn is_archive(&self) -> bool {
+        let artifact = &self.manifest.artifact;
+        let key = artifact.key.strip_suffix(artifact.compression.suffix());
+        let name = key.and_then(|key| key.rsplit_once('.'));
+        name.is_some_and(|(_, extension)| extension == Format::Custom.extension())
+    }
+
+    fn read(&self) -> String {
         let read = match self.manifest.artifact.compression {
             Compression::Gzip => "gunzip -c",
             Compression::Zstd => "zstd -dc",
             Compression::None => "cat",
         };
         let file = shell_file(self.file);
-        format!("{read} {file} | {}", self.run(LOAD, database))
+        format!("{read} {file}")
     }
 
     fn script(&self, script: &str, database: &str) -> String {

@@ -1,11 +1,13 @@
-//! Backup: `pg_dump` in plain format, passed on as it comes; of all databases, one after the other.
+//! Backup: `pg_dump`, passed on as it comes; of all databases, one after the other.
 
 use bytes::Bytes;
 
 use super::{
     errors,
     probe::{dumped, left_out},
+    roles,
     server::Server,
+    settings::Format,
     survey::Survey,
     validate::marks,
 };
@@ -19,19 +21,42 @@ const WARNINGS: usize = 50;
 
 pub async fn backup(site: &Site, sink: &mut dyn Sink) -> Result<Dumped, StrategyError> {
     let server = Server::of(site).await?;
-    let warnings = if server.settings.all {
-        all(&server, sink).await?
+    let database = &server.settings.database;
+    let mut warnings = Vec::new();
+    if server.settings.all {
+        warnings = all(&server, sink).await?;
     } else {
-        one(&server, &server.settings.database, sink).await?
-    };
+        if server.settings.roles {
+            let survey = Survey::now(&server, &[database]).await?;
+            let head = marks::head(marks::WITH_ROLES, &survey.version);
+            sink.write(Bytes::from(head)).await?;
+            warnings = with_roles(&server, &survey, sink).await?;
+        }
+        warnings.extend(one(&server, database, sink).await?);
+    }
+    warnings.truncate(WARNINGS);
     Ok(Dumped { warnings })
+}
+
+async fn with_roles(
+    server: &Server,
+    survey: &Survey,
+    sink: &mut dyn Sink,
+) -> Result<Vec<String>, StrategyError> {
+    let (roles, warning) = roles::dump(server, &survey.from).await?;
+    sink.write(roles).await?;
+    Ok(warning.into_iter().collect())
 }
 
 /// Each is the state of one moment; those of different databases are not the same.
 async fn all(server: &Server, sink: &mut dyn Sink) -> Result<Vec<String>, StrategyError> {
     let survey = Survey::now(server, &[]).await?;
     let mut warnings = left_out(&survey);
-    sink.write(Bytes::from(marks::all(&survey.version))).await?;
+    let head = marks::head(marks::ALL, &survey.version);
+    sink.write(Bytes::from(head)).await?;
+    if server.settings.roles {
+        warnings.extend(with_roles(server, &survey, sink).await?);
+    }
     for database in dumped(&survey)? {
         let name = &database.name;
         sink.write(Bytes::from(marks::connect(name))).await?;
@@ -39,7 +64,6 @@ async fn all(server: &Server, sink: &mut dyn Sink) -> Result<Vec<String>, Strate
         warnings.extend(said.into_iter().map(|warning| format!("{name}: {warning}")));
     }
     sink.write(Bytes::from(marks::all_end())).await?;
-    warnings.truncate(WARNINGS);
     Ok(warnings)
 }
 
@@ -73,13 +97,18 @@ async fn one(
 fn command(server: &Server, database: &str, name: &str) -> Command {
     // Somewhat earlier than our own timer, because then it says which table is locked.
     let lock_wait = server.site.stall.as_millis() / 10 * 9;
-    let argv = vec![
+    let format = server.settings.format;
+    let mut argv = vec![
         "pg_dump".to_owned(),
         "--no-password".to_owned(),
-        "--format=plain".to_owned(),
+        format!("--format={}", format.name()),
         format!("--lock-wait-timeout={}", lock_wait.clamp(1, 86_400_000)),
         format!("--username={}", server.settings.user),
         format!("--dbname={database}"),
     ];
+    if format == Format::Custom {
+        // It is compressed on its way out; and its rows are counted.
+        argv.push("--compress=0".to_owned());
+    }
     server.tool(argv, name, "")
 }

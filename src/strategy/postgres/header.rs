@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
-use super::validate::marks;
-use crate::strategy::{RawStream, StrategyError};
+use super::validate::{Dump, marks};
+use crate::strategy::{RawStream, StrategyError, Validator};
 
 /// Enough for the header of any version, in bytes.
 const ENOUGH: usize = 4096;
@@ -15,6 +15,8 @@ pub struct Header {
     pub major: Option<u32>,
     /// Of all databases of a server.
     pub all: bool,
+    /// In custom format.
+    pub archive: bool,
 }
 
 /// Reads the header; the stream that comes back still begins with it.
@@ -37,6 +39,15 @@ pub async fn peek(artifact: RawStream) -> Result<(Header, RawStream), StrategyEr
 }
 
 fn parse(start: &[u8]) -> Header {
+    let mut dump = Dump::default();
+    dump.feed(start);
+    if let Some(server) = dump.archived_server() {
+        return Header {
+            major: major(server),
+            all: false,
+            archive: true,
+        };
+    }
     let start = String::from_utf8_lossy(&start[..start.len().min(ENOUGH)]);
     let comments = || {
         start
@@ -48,6 +59,7 @@ fn parse(start: &[u8]) -> Header {
     Header {
         major: versions.filter_map(major).next(),
         all: comments().next().map(str::as_bytes) == Some(marks::ALL),
+        archive: false,
     }
 }
 
@@ -78,7 +90,7 @@ mod tests {
         );
         assert_eq!(parse(b"-- Dumped from database version x").major, None);
         assert_eq!(parse(b""), Header::default());
-        let all = parse(marks::all("17.2").as_bytes());
+        let all = parse(marks::head(marks::ALL, "17.2").as_bytes());
         assert_eq!((all.major, all.all), (Some(17), true));
     }
 

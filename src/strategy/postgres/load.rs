@@ -1,4 +1,4 @@
-//! Feeds the dump of one database to `psql` in its staging database.
+//! Feeds the dump of one database to `psql`, or an archive to `pg_restore`, in its staging database.
 
 use async_trait::async_trait;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
@@ -12,7 +12,7 @@ use super::{
     validate::LARGE_OBJECTS,
 };
 use crate::{
-    docker::Session,
+    docker::{Command, Session},
     domain::manifest::Fingerprint,
     strategy::{
         Journal, Site, StrategyError,
@@ -40,24 +40,39 @@ pub struct Load<'a> {
     pub server: &'a Server,
     pub staging: &'a str,
     pub one_transaction: bool,
+    /// In custom format.
+    pub archive: bool,
     pub journal: &'a dyn Journal,
 }
 
 impl Load<'_> {
     pub async fn run(&self, dump: &mut Sections<'_>) -> Result<(), StrategyError> {
-        // psql would print the results of SELECTs: thousands, with large objects.
-        let mut options = vec!["--output=/dev/null"];
-        if self.one_transaction {
-            options.push("--single-transaction");
-        }
-        let name = self.session();
-        let command = self.server.psql(self.staging, &options, &name, SESSION);
+        let command = self.command();
         let site = &self.server.site;
         site.watch(async {
             let session = site.engine.exec(&site.container.id, command).await?;
             Box::pin(self.drive(session, dump)).await
         })
         .await
+    }
+
+    fn command(&self) -> Command {
+        let transaction = self.one_transaction.then_some("--single-transaction");
+        let name = self.session();
+        if !self.archive {
+            // psql would print the results of SELECTs: thousands, with large objects.
+            let quiet = "--output=/dev/null";
+            let options: Vec<&str> = transaction.into_iter().chain([quiet]).collect();
+            return self.server.psql(self.staging, &options, &name, SESSION);
+        }
+        let fixed = ["pg_restore", "--exit-on-error", "--no-password"];
+        let words = fixed.into_iter().chain(transaction).map(str::to_owned);
+        let place = [
+            format!("--username={}", self.server.settings.user),
+            format!("--dbname={}", self.staging),
+        ];
+        let argv = words.chain(place).collect();
+        self.server.tool(argv, &name, SESSION).with_stdin()
     }
 
     async fn drive(&self, session: Session, dump: &mut Sections<'_>) -> Result<(), StrategyError> {
@@ -68,10 +83,13 @@ impl Load<'_> {
         match poured.code {
             0 if poured.fed.is_some() => Ok(()),
             0 => Err(StrategyError::refused(
-                format!("{what} failed: psql ended before it had read everything"),
+                format!(
+                    "{what} failed: {} ended before it had read everything",
+                    self.program()
+                ),
                 "",
             )),
-            code => Err(errors::complaint(&what, "psql", code, &poured.said)),
+            code => Err(errors::complaint(&what, self.program(), code, &poured.said)),
         }
     }
 
@@ -102,7 +120,7 @@ impl Loading for Load<'_> {
     }
 
     fn program(&self) -> &'static str {
-        "psql"
+        if self.archive { "pg_restore" } else { "psql" }
     }
 
     /// Whether the server did something for our session since the last time-out, or does so now;

@@ -1,4 +1,5 @@
-//! PostgreSQL: one database of the server in the container, or all of them, as a plain dump.
+//! PostgreSQL: one database of the server in the container, or all of them, as a plain dump
+//! or, of one, as an archive.
 //!
 //! Backup is the server's own `pg_dump`, streamed. Restore loads into a staging database beside the
 //! one in use, counts every table, then exchanges the two by renaming (`exchange`), so that a
@@ -6,7 +7,7 @@
 //! long as the old database is kept. Of all databases, each is loaded and proved so before any is
 //! exchanged, and they are exchanged together (`swap`).
 //!
-//! Not here yet: custom format, roles.
+//! The roles of the server may go with them (`roles`).
 
 mod by_hand;
 mod check;
@@ -24,6 +25,7 @@ mod plan;
 mod probe;
 mod profile;
 mod restore;
+mod roles;
 mod sections;
 mod server;
 mod setting;
@@ -78,8 +80,8 @@ impl Strategy for Postgres {
         "database"
     }
 
-    fn extension(&self, _options: &Options) -> &'static str {
-        "sql"
+    fn extension(&self, options: &Options) -> &'static str {
+        settings::Format::of(options).extension()
     }
 
     fn fields(&self) -> &'static [Field] {
@@ -118,7 +120,7 @@ impl Strategy for Postgres {
     }
 
     fn validator(&self) -> Box<dyn Validator> {
-        Box::new(validate::PlainDump::default())
+        Box::new(validate::Dump::default())
     }
 
     async fn restore(

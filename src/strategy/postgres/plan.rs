@@ -10,7 +10,7 @@ use super::{
     settings::{ALL, not_template},
     survey::Survey,
     swap::Swap,
-    validate::by_database,
+    validate::{ROLES, by_database},
 };
 use crate::{
     domain::manifest::Fingerprint,
@@ -37,7 +37,9 @@ pub fn databases(
             "" => server.settings.database.clone(),
             subject => subject.to_owned(),
         };
-        [(name, plan.fingerprint.clone())].into()
+        let mut fingerprint = plan.fingerprint.clone();
+        fingerprint.counts.remove(ROLES);
+        [(name, fingerprint)].into()
     };
     for name in databases.keys() {
         names::check(name)
@@ -81,6 +83,7 @@ pub fn swap(
         .collect();
     Ok(Swap {
         exchanges: exchanges?,
+        roles: None,
     })
 }
 

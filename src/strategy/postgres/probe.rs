@@ -37,8 +37,11 @@ pub async fn probe(site: &Site) -> Result<Probe, StrategyError> {
 }
 
 async fn look(site: &Site) -> Result<Probe, StrategyError> {
-    let tool = tool_version(site).await?;
+    let tool = tool_version(site, "pg_dump").await?;
     let server = Server::of(site).await?;
+    if server.settings.roles {
+        tool_version(site, "pg_dumpall").await?;
+    }
     let (subject, survey, size) = if server.settings.all {
         let survey = Survey::now(&server, &[]).await?;
         dumped(&survey)?;
@@ -134,17 +137,17 @@ WHERE datallowconn AND NOT datistemplate AND has_database_privilege(oid, 'CONNEC
     Ok(sizes.first().copied())
 }
 
-/// Fails with `NoSuchProgram` when the image has no `pg_dump`.
-async fn tool_version(site: &Site) -> Result<String, StrategyError> {
-    let version = Command::new(["pg_dump", "--version"]);
+/// Fails with `NoSuchProgram` when the image does not have it.
+async fn tool_version(site: &Site, program: &str) -> Result<String, StrategyError> {
+    let version = Command::new([program, "--version"]);
     let (engine, container) = (site.engine.as_ref(), &site.container.id);
     let limit = Duration::from_secs(30);
     let run = async { Ok(command::run(engine, container, version, None, limit).await?) };
     let output = site.watch(run).await?;
     if !output.ok() {
         return Err(errors::complaint(
-            "pg_dump --version",
-            "pg_dump",
+            &format!("{program} --version"),
+            program,
             output.code,
             &output.stderr,
         ));

@@ -11,13 +11,14 @@ use super::{
     names::{ident, literal},
     plan,
     profile::{self, Profile},
+    roles,
     sections::Sections,
     server::{LONG, Server},
     space,
     survey::Survey,
     swap::Swap,
     timescale,
-    validate::of_all,
+    validate::{ROLES, of_all},
 };
 use crate::{
     domain::manifest::Fingerprint,
@@ -49,6 +50,7 @@ pub async fn restore(
         server: &server,
         plan,
         all: header.all,
+        archive: header.archive,
         expected: &expected,
         journal,
         survey,
@@ -66,6 +68,7 @@ struct Work<'a> {
     plan: &'a RestorePlan,
     /// The dump is of all databases: of several, with their names.
     all: bool,
+    archive: bool,
     expected: &'a BTreeMap<String, Fingerprint>,
     journal: &'a dyn Journal,
     survey: Survey,
@@ -76,6 +79,7 @@ struct Work<'a> {
 impl Work<'_> {
     async fn run(&mut self, artifact: RawStream) -> Result<Restored, StrategyError> {
         let mut dumps = Sections::new(artifact, &self.plan.fingerprint);
+        self.roles(&mut dumps).await?;
         let mut found = BTreeMap::new();
         while found.len() < self.expected.len() && dumps.next().await? {
             let number = self.number(dumps.database())?;
@@ -89,11 +93,17 @@ impl Work<'_> {
         if dumps.next().await? || found.len() < self.expected.len() {
             return Err(changed("it holds other databases"));
         }
-        let fingerprint = if self.all {
+        let mut fingerprint = if self.all {
             of_all(&found)
         } else {
             found.into_values().next().unwrap_or_default()
         };
+
+        // All of them are there: those that were missing were made.
+        let roles = self.plan.fingerprint.counts.get_key_value(ROLES);
+        fingerprint
+            .counts
+            .extend(roles.map(|(key, number)| (key.clone(), *number)));
 
         let title = format!("Closing {}", self.swap.title());
         self.step("close", title, true).await?;
@@ -115,6 +125,21 @@ impl Work<'_> {
             kept,
             warnings: mem::take(&mut self.warnings),
         })
+    }
+
+    /// Makes the roles that the server does not have, so that databases can be theirs.
+    async fn roles(&mut self, dumps: &mut Sections<'_>) -> Result<(), StrategyError> {
+        let roles = dumps.roles().await?;
+        let from = self.survey.from.clone();
+        let Some(made) = roles::missing(self.server, &from, &roles).await? else {
+            return Ok(());
+        };
+        let title = format!("Creating the roles {}", made.names.join(", "));
+        self.swap.roles = Some(made.clone());
+        self.step("roles", title, false).await?;
+        made.make(self.server, &from, &roles).await?;
+        self.warnings.extend(made.left_out(&roles));
+        Ok(())
     }
 
     /// The exchange that the dump of this database is for.
@@ -169,6 +194,7 @@ impl Work<'_> {
             server: self.server,
             staging: &staging,
             one_transaction: fits_one_transaction(expected, self.survey.locks),
+            archive: self.archive,
             journal: self.journal,
         };
         let what = "preparing TimescaleDB";

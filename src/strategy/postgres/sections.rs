@@ -6,18 +6,21 @@ use std::mem;
 use bytes::Bytes;
 use futures_util::StreamExt;
 
-use super::validate::{PlainDump, Section};
+use super::validate::{Dump, Roles, Section};
 use crate::{
     domain::manifest::Fingerprint,
     strategy::{RawStream, StrategyError, Validator, pour::changed},
 };
+
+/// Longest definitions of roles that are held, in bytes.
+const ROLES: usize = 64 * 1024 * 1024;
 
 pub struct Sections<'a> {
     artifact: RawStream,
     /// What the dump holds, as counted before.
     expected: &'a Fingerprint,
     /// Gone when the artifact has ended.
-    judge: Option<Box<PlainDump>>,
+    judge: Option<Box<Dump>>,
     /// Read from the artifact, not yet judged.
     rest: Bytes,
     /// Judged, not yet handed out: the first piece of a section.
@@ -41,8 +44,33 @@ impl<'a> Sections<'a> {
         }
     }
 
+    /// Reads on to the first database; the roles on the way, if there are any.
+    pub async fn roles(&mut self) -> Result<Roles, StrategyError> {
+        let mut text = Vec::new();
+        while let Some((section, piece)) = self.piece().await? {
+            if section == Section::Database {
+                self.first = Some(piece);
+                break;
+            }
+            self.passed += piece.len() as u64;
+            if section == Section::Roles {
+                text.extend_from_slice(&piece);
+            }
+            if text.len() > ROLES {
+                return Err(StrategyError::refused(
+                    "the roles of the dump have no end",
+                    "",
+                ));
+            }
+        }
+        Roles::read(&text).map_err(|fault| changed(&fault))
+    }
+
     /// Goes on to the dump of the next database, if there is one.
     pub async fn next(&mut self) -> Result<bool, StrategyError> {
+        if self.first.is_some() {
+            return Ok(true);
+        }
         while let Some((section, piece)) = self.piece().await? {
             if section == Section::Database {
                 self.first = Some(piece);

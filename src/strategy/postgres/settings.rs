@@ -10,11 +10,48 @@ use crate::{
 
 pub const DATABASE: &str = "database";
 pub const USER: &str = "user";
-pub const FORMAT: &str = "format";
+pub const ROLES: &str = "roles";
+const FORMAT: &str = "format";
 pub const PASSWORD: &str = "password";
 
 /// Instead of a database's name: all of the server, without its templates.
 pub const ALL: &str = "*";
+
+const PLAIN: &str = "plain";
+const CUSTOM: &str = "custom";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// SQL, for `psql`.
+    Plain,
+    /// An archive, for `pg_restore`.
+    Custom,
+}
+
+impl Format {
+    pub fn of(options: &Options) -> Self {
+        match options.plain.get(FORMAT).map(String::as_str) {
+            Some(CUSTOM) => Self::Custom,
+            _ => Self::Plain,
+        }
+    }
+
+    /// As the tools name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain => PLAIN,
+            Self::Custom => CUSTOM,
+        }
+    }
+
+    /// Of the dump, without that of a compression; by it the format is known again.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Plain => "sql",
+            Self::Custom => "dump",
+        }
+    }
+}
 
 /// The same as fields of the API, for what only the server can say of them.
 pub const DATABASE_FIELD: &str = "options.database";
@@ -37,6 +74,20 @@ pub const FIELDS: &[Field] = &[
         secret: false,
     },
     Field {
+        name: ROLES,
+        label: "Roles",
+        help: "yes: the server's roles are in the backup, with the hashes of their passwords; a restore makes those that are missing. Empty: no.",
+        required: false,
+        secret: false,
+    },
+    Field {
+        name: FORMAT,
+        label: "Format",
+        help: "custom: an archive for pg_restore; only of one database, without roles. Empty: plain, SQL for psql.",
+        required: false,
+        secret: false,
+    },
+    Field {
         name: PASSWORD,
         label: "Password",
         help: "Empty: the one in the container's environment.",
@@ -50,6 +101,9 @@ pub struct Settings {
     /// Where `all` are meant: the one that the container was made for.
     pub database: String,
     pub all: bool,
+    /// The roles of the server are dumped, too.
+    pub roles: bool,
+    pub format: Format,
     pub user: String,
     pub password: Option<Secret>,
     /// The password is the config's own, so it has to be right. One from the environment counted
@@ -66,9 +120,14 @@ pub fn check(options: &Options) -> Result<(), FieldErrors> {
             DATABASE if value == ALL => Ok(()),
             DATABASE => names::check(value).and_then(|()| not_template(value)),
             USER => names::check(value),
-            FORMAT if ["", "plain"].contains(&value.as_str()) => Ok(()),
-            FORMAT => Err("must be plain".to_owned()),
-            _ => Err("is not an option of postgres; it knows database, user, format".to_owned()),
+            ROLES if ["", "yes", "no"].contains(&value.as_str()) => Ok(()),
+            ROLES => Err("must be yes or no".to_owned()),
+            FORMAT if value == CUSTOM => alone(options),
+            FORMAT if ["", PLAIN].contains(&value.as_str()) => Ok(()),
+            FORMAT => Err("must be plain or custom".to_owned()),
+            _ => Err(
+                "is not an option of postgres; it knows database, user, roles, format".to_owned(),
+            ),
         };
         if let Err(problem) = problem {
             errors.add(format!("options.{name}"), problem);
@@ -82,6 +141,18 @@ pub fn check(options: &Options) -> Result<(), FieldErrors> {
         }
     }
     errors.into_result()
+}
+
+/// An archive holds one database and nothing else.
+fn alone(options: &Options) -> Result<(), String> {
+    let is = |name: &str, value: &str| options.plain.get(name).is_some_and(|v| v == value);
+    if is(DATABASE, ALL) {
+        return Err("must be plain for all databases: an archive holds only one".to_owned());
+    }
+    if is(ROLES, "yes") {
+        return Err("must be plain with roles: an archive has no place for them".to_owned());
+    }
+    Ok(())
 }
 
 /// The templates hold nothing of an app, and a restore could not swap them.
@@ -108,6 +179,7 @@ impl Settings {
                 .await?
                 .unwrap_or_else(|| "postgres".to_owned()),
         };
+        let roles = explicit(ROLES).as_deref() == Some("yes");
         let named = explicit(DATABASE);
         let all = named.as_deref() == Some(ALL);
         let database = match named.filter(|_| !all) {
@@ -135,6 +207,8 @@ impl Settings {
         Ok(Self {
             database,
             all,
+            format: Format::of(&site.options),
+            roles,
             user,
             password,
             password_is_explicit: explicit.is_some(),

@@ -12,6 +12,7 @@ use super::{
     exchange::{Exchange, Found},
     kept::{self, Aside},
     names::{ident, literal},
+    roles::Made,
     server::{SHORT, Server},
     survey::{Survey, size_query},
 };
@@ -25,6 +26,8 @@ pub const ATTEMPTS: u32 = 6;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Swap {
     pub exchanges: Vec<Exchange>,
+    /// Roles that are made before, and wear their mark until the exchange.
+    pub roles: Option<Made>,
 }
 
 /// What a step's data holds. One exchange is written as it was before there could be several.
@@ -32,15 +35,20 @@ pub struct Swap {
 #[serde(untagged)]
 enum Data {
     One(Exchange),
-    Several { exchanges: Vec<Exchange> },
+    Several {
+        exchanges: Vec<Exchange>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        roles: Option<Made>,
+    },
 }
 
 impl Swap {
     pub fn step(&self, name: &str, title: String, touches: bool) -> Step {
         let data = match &self.exchanges[..] {
-            [one] => json!(one),
-            several => json!(Data::Several {
-                exchanges: several.to_vec()
+            [one] if self.roles.is_none() => json!(one),
+            exchanges => json!(Data::Several {
+                exchanges: exchanges.to_vec(),
+                roles: self.roles.clone(),
             }),
         };
         Step {
@@ -66,11 +74,11 @@ impl Swap {
                 hint: "A newer version of Holdfast may have begun it.".to_owned(),
             }
         })?;
-        let exchanges = match data {
-            Data::One(exchange) => vec![exchange],
-            Data::Several { exchanges } => exchanges,
+        let (exchanges, roles) = match data {
+            Data::One(exchange) => (vec![exchange], None),
+            Data::Several { exchanges, roles } => (exchanges, roles),
         };
-        Ok(Some(Self { exchanges }))
+        Ok(Some(Self { exchanges, roles }))
     }
 
     /// The names that are exchanged.
@@ -102,7 +110,8 @@ impl Swap {
     ) -> Result<Option<Kept>, StrategyError> {
         let renames: String = self.exchanges.iter().map(Exchange::renames).collect();
         let (proof, size) = (self.proof(), self.size_query());
-        let script = format!("BEGIN;\n{renames}{proof}COMMIT;\n{size}");
+        let roles = self.roles.as_ref().map(Made::unmark).unwrap_or_default();
+        let script = format!("BEGIN;\n{renames}{roles}{proof}COMMIT;\n{size}");
         let what = "exchanging the databases";
         let mut attempt = 1;
         loop {
@@ -194,6 +203,14 @@ impl Swap {
         for exchange in self.exchanges.iter().filter(|one| one.disposable) {
             discard(server, &survey, &exchange.incoming, exchange.incoming_id).await?;
         }
+        if let Some(roles) = &self.roles {
+            for role in roles.remove(server, &survey).await? {
+                tracing::warn!(
+                    role,
+                    "made for a restore that failed, it stays: something is its own"
+                );
+            }
+        }
         Ok(Settled::AsBefore)
     }
 
@@ -250,6 +267,7 @@ mod tests {
     fn a_journal_of_one_exchange_reads_as_it_always_did() {
         let swap = Swap {
             exchanges: vec![exchange("shop")],
+            roles: None,
         };
         let step = swap.step("load", String::new(), false);
         let data = json!({"restore": 7, "database": "shop", "before": 5, "incoming": "hf_stage_7_a",
@@ -262,6 +280,10 @@ mod tests {
     fn a_journal_of_several_comes_back() {
         let swap = Swap {
             exchanges: vec![exchange("shop"), exchange("blog")],
+            roles: Some(Made {
+                names: vec!["app".to_owned()],
+                mark: "x".to_owned(),
+            }),
         };
         let step = swap.step("load", String::new(), false);
         assert_eq!(Swap::recorded(&[step]).unwrap(), Some(swap));

@@ -17,6 +17,7 @@ pub async fn undo(site: &Site, kept: &Kept, journal: &dyn Journal) -> Result<Kep
     let survey = Survey::of(&server, &names).await?;
     let mut swap = Swap {
         exchanges: asides.iter().map(|aside| back(aside, &survey)).collect(),
+        roles: None,
     };
     let name = |aside: &Aside| survey.with_oid(aside.id).map(|found| found.name.as_str());
     let last = swap.exchanges[0].aside.clone();

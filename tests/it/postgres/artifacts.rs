@@ -152,7 +152,7 @@ async fn dumps_of_other_kinds_are_taken_or_refused_with_a_reason() {
         dump.stdout.into()
     };
     for (options, why) in [
-        ("pg_dump -Fc shop", "custom format"),
+        ("pg_dump -Fc shop", "--compress=0"),
         ("pg_dump -Ft shop", "tar format"),
         ("pg_dumpall", "pg_dumpall"),
         ("pg_dump --create shop", "beyond one database"),
@@ -170,6 +170,8 @@ async fn dumps_of_other_kinds_are_taken_or_refused_with_a_reason() {
         "pg_dump --quote-all-identifiers shop",
         "pg_dump --load-via-partition-root shop",
         "pg_dump --encoding=LATIN1 shop",
+        "pg_dump -Fc --compress=0 shop",
+        "pg_dump -Fc --compress=0 --encoding=LATIN1 -U app -f /tmp/x shop && cat /tmp/x; true",
     ] {
         let bytes = dump(options);
         let fingerprint = judge(&bytes).unwrap_or_else(|fault| panic!("{options}: {fault}"));

@@ -121,3 +121,42 @@ async fn the_manifests_own_commands_restore_all_databases() {
         place.content(name).assert_is(original, name);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_manifests_own_commands_restore_an_archive_and_roles() {
+    let place = Place::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    place.make_small("shop");
+    place.sql("shop", "CREATE ROLE clerk; GRANT SELECT ON empty TO clerk");
+    let original = place.content("shop");
+    for (option, file) in [
+        (("format", "custom"), "shop.dump"),
+        (("roles", "yes"), "shop.sql"),
+    ] {
+        let options = [("database", "shop"), option];
+        let backup = back_up(&place.site_with(&options, None).await)
+            .await
+            .unwrap();
+        std::fs::write(folder.path().join(file), &backup.bytes).unwrap();
+        let mut manifest = backup.plan(1).manifest;
+        manifest.source.container.clone_from(&place.bed.name);
+        manifest.artifact.key = format!("shop/{file}");
+        place.sql("shop", CHANGE);
+        if option.0 == "roles" {
+            place.sql(
+                "template1",
+                "DROP DATABASE shop; DROP DATABASE shop_before; DROP ROLE clerk",
+            );
+        }
+        for line in postgres().by_hand(&manifest, file) {
+            let run = Command::new("sh")
+                .args(["-c", &line])
+                .current_dir(folder.path())
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&run.stderr);
+            assert!(run.status.success(), "{line}: {said}");
+        }
+        place.content("shop").assert_is(&original, file);
+    }
+}

@@ -39,6 +39,14 @@ pub enum Progress {
 }
 
 impl Rows {
+    /// Without the statement before them: an archive keeps it elsewhere.
+    pub fn begun() -> Self {
+        Self {
+            place: Place::Start,
+            count: 0,
+        }
+    }
+
     pub fn feed(&mut self, chunk: &[u8]) -> Progress {
         let mut at = 0;
         while let Some(&byte) = chunk.get(at) {

@@ -9,14 +9,19 @@ pub const END: &[u8] = b"PostgreSQL database dump complete";
 
 /// Not the words of `pg_dumpall`: its output creates databases itself, and is refused.
 pub const ALL: &[u8] = b"Holdfast dump of all databases of a PostgreSQL server";
+/// Of one database, after the roles of its server.
+pub const WITH_ROLES: &[u8] = b"Holdfast dump of a PostgreSQL database and the roles of its server";
+/// Around the roles, in the words of `pg_dumpall`.
+pub const ROLES: &[u8] = b"PostgreSQL database cluster dump";
+pub const ROLES_END: &[u8] = b"PostgreSQL database cluster dump complete";
 pub const ALL_END: &[u8] = b"Holdfast dump of all databases complete";
 /// In the words of `pg_dump`, so that whoever reads a header finds it.
 pub const VERSION: &[u8] = b"Dumped from database version ";
 
-/// The first lines of a dump of several databases.
-pub fn all(version: &str) -> String {
-    let (all, dumped) = (text(ALL), text(VERSION));
-    format!("--\n-- {all}\n--\n\n-- {dumped}{version}\n\n")
+/// The first lines of a dump with parts of several kinds: what it is, and of which server.
+pub fn head(what: &[u8], version: &str) -> String {
+    let (what, dumped) = (text(what), text(VERSION));
+    format!("--\n-- {what}\n--\n\n-- {dumped}{version}\n\n")
 }
 
 /// Its last lines.

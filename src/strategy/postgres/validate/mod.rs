@@ -1,78 +1,135 @@
-//! Judges a plain dump by its bytes alone: is it one whole dump by `pg_dump`, and how many rows does
-//! it hold? The same code says so before a backup counts, before a restore begins, and while a
-//! restore loads.
+//! Judges a dump by its bytes alone: is it one whole dump by `pg_dump`, and how many rows does it hold?
+//! The same code says so before a backup counts, before a restore begins, and while a restore loads.
 //!
-//! It reads the dump as `psql` will (`lexer`), because the obvious ways are wrong: rows and comments
-//! may hold any text, the end mark and `COPY … FROM stdin;` among it. And it refuses what would
+//! It reads a plain dump (`scan`) as `psql` will (`lexer`), because the obvious ways are wrong: rows and
+//! comments may hold any text, the end mark and `COPY … FROM stdin;` among it. And it refuses what would
 //! reach out of the database that is restored: psql's own commands (`\!` runs a program inside the
 //! container, `\connect` leaves the staging database), `COPY` with files or programs, and statements
 //! about databases, roles or the server. That keeps mistakes and tampered files out; it is not a
 //! sandbox, because the SQL of a dump (a `DO` block, say) runs with the rights of the role.
 //!
+//! A dump in custom format is read by `archive`, with the same judgement of its SQL.
+//!
 //! Nearly all bytes are rows: `copy` handles these at the speed of memory.
 
+mod archive;
 mod copy;
 mod foreign;
 mod lexer;
 pub mod marks;
+mod roles;
 mod scan;
 mod statement;
 mod token;
 
 use std::collections::BTreeMap;
 
-use self::scan::Scanner;
+pub use self::roles::{Does, Roles};
+use self::{archive::Archive, scan::Scanner};
 use crate::{domain::manifest::Fingerprint, strategy::Validator};
 
-/// What is counted of a plain dump.
+/// What is counted of a dump.
 pub const UNIT: &str = "rows";
 /// Key of the number of large objects, which belong to no table. Absent when there are none.
 pub const LARGE_OBJECTS: &str = "large objects";
+/// Key of the number of roles, which belong to no database. Absent when none were dumped.
+pub const ROLES: &str = "roles";
 
 /// Which part of a dump a byte belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Section {
     /// What is around and between the dumps of single databases.
     Outside,
+    /// The roles of the server.
+    Roles,
     /// The dump of one database, to be loaded into it.
     Database,
 }
 
+/// A dump in either format: the first byte says in which. Text begins with a comment.
 #[derive(Default)]
-pub struct PlainDump {
-    scanner: Scanner,
+pub struct Dump {
+    form: Form,
 }
 
-impl PlainDump {
+#[derive(Default)]
+enum Form {
+    #[default]
+    Unknown,
+    Plain(Box<Scanner>),
+    Archive(Box<Archive>),
+}
+
+impl Dump {
     /// What is wrong with the bytes so far, as soon as it is known.
     pub fn fault(&self) -> Option<&str> {
-        self.scanner.fault()
+        match &self.form {
+            Form::Unknown => None,
+            Form::Plain(scanner) => scanner.fault(),
+            Form::Archive(archive) => archive.fault(),
+        }
     }
 
     /// As `feed`, to the end of a section at most: which one, and how far. Short of all when there is
     /// a fault.
     pub fn advance(&mut self, chunk: &[u8]) -> (Section, usize) {
-        self.scanner.advance(chunk)
+        if let (Form::Unknown, Some(first)) = (&self.form, chunk.first()) {
+            self.form = match first {
+                b'P' => Form::Archive(Box::default()),
+                _ => Form::Plain(Box::default()),
+            };
+        }
+        match &mut self.form {
+            Form::Unknown => (Section::Outside, 0),
+            Form::Plain(scanner) => scanner.advance(chunk),
+            Form::Archive(archive) => {
+                archive.feed(chunk);
+                (Section::Database, chunk.len())
+            }
+        }
     }
 
     /// The database at hand, of several.
     pub fn database(&self) -> Option<&str> {
-        self.scanner.database()
+        match &self.form {
+            Form::Plain(scanner) => scanner.database(),
+            _ => None,
+        }
     }
 
     /// The encoding of the dump at hand, as the server names it.
     pub fn encoding(&self) -> Option<&str> {
-        self.scanner.encoding()
+        match &self.form {
+            Form::Unknown => None,
+            Form::Plain(scanner) => scanner.encoding(),
+            Form::Archive(archive) => archive.encoding(),
+        }
+    }
+
+    /// Version of the dumped server, as an archive tells it in its head.
+    pub fn archived_server(&self) -> Option<&str> {
+        match &self.form {
+            Form::Archive(archive) => archive.server(),
+            _ => None,
+        }
     }
 }
 
-impl Validator for PlainDump {
+impl Validator for Dump {
     fn feed(&mut self, chunk: &[u8]) {
-        self.scanner.feed(chunk);
+        let mut rest = chunk;
+        while !rest.is_empty() && self.fault().is_none() {
+            let (_, used) = self.advance(rest);
+            rest = &rest[used..];
+        }
     }
 
     fn finish(self: Box<Self>) -> Result<Fingerprint, String> {
-        let counts = self.scanner.finish()?;
+        let counts = match self.form {
+            Form::Unknown => return Err("it is empty".to_owned()),
+            Form::Plain(scanner) => scanner.finish()?,
+            Form::Archive(archive) => archive.finish()?,
+        };
         Ok(Fingerprint {
             unit: UNIT.to_owned(),
             counts,

@@ -9,11 +9,12 @@ use std::{
 use memchr::memchr;
 
 use super::{
-    LARGE_OBJECTS, Section,
+    LARGE_OBJECTS, ROLES, Section,
     copy::{Progress, Rows},
     foreign,
     lexer::{Event, Lexer},
-    marks::{self, ALL, ALL_END, END, HEADER},
+    marks::{self, ALL, ALL_END, END, HEADER, ROLES_END, WITH_ROLES},
+    roles::{Does, Tokens},
     statement::{Meaning, Statement},
     token::{Kind, Token},
 };
@@ -28,6 +29,9 @@ const NO_DUMP: &str = "it holds something where the dump of a database should be
 pub struct Scanner {
     lexer: Lexer,
     statement: Statement,
+    /// The statement at hand among the roles, and whether these were there.
+    role: Tokens,
+    roles: bool,
     /// The rows at hand, and the table they are of.
     rows: Option<(String, Rows)>,
     place: Place,
@@ -53,10 +57,14 @@ enum Place {
     /// Before the line that says what this is.
     #[default]
     Start,
-    /// Of several databases: where only `\connect` leads on.
+    /// Of one database with roles: before these.
+    Head,
+    /// Among the roles.
+    Roles,
+    /// Of several databases: where only `\connect` leads on, or roles at the very first.
     Between,
-    /// After `\connect`, before the header of its dump.
-    Connected,
+    /// Before the header of a dump, when nothing else may come.
+    Before,
     Body,
     /// After the end mark of a dump.
     Complete,
@@ -65,14 +73,6 @@ enum Place {
 }
 
 impl Scanner {
-    pub fn feed(&mut self, chunk: &[u8]) {
-        let mut rest = chunk;
-        while !rest.is_empty() && self.fault.is_none() {
-            let (_, used) = self.advance(rest);
-            rest = &rest[used..];
-        }
-    }
-
     /// Reads to the end of the chunk, of a section or to a fault: where it read, and how far.
     pub fn advance(&mut self, chunk: &[u8]) -> (Section, usize) {
         let room = 8 - self.magic.len();
@@ -105,6 +105,7 @@ impl Scanner {
 
     fn section(&self) -> Section {
         match self.place {
+            Place::Roles => Section::Roles,
             Place::Body | Place::Complete => Section::Database,
             _ => Section::Outside,
         }
@@ -164,14 +165,22 @@ impl Scanner {
             self.fail(self.foreign());
         } else if complete.is_none() && matches!(self.place, Place::Complete | Place::Finished) {
             self.fail(FOLLOWS);
-        } else if complete.is_none() || !self.statement.is_empty() {
+        } else if complete.is_none() || !self.is_between_statements() {
             self.fail(CUT_STATEMENT);
         } else if self.restricted.is_some() && self.place == Place::Complete {
             self.fail("it was cut off: \\unrestrict is missing");
-        } else if self.place == Place::Body || self.all && self.place != Place::Finished {
+        } else if self.place != self.last_place() {
             self.fail("it was cut off: its end mark is missing");
         }
         self.fault.map_or(Ok(self.counts), Err)
+    }
+
+    fn last_place(&self) -> Place {
+        if self.all {
+            Place::Finished
+        } else {
+            Place::Complete
+        }
     }
 
     fn step(&mut self, bytes: &[u8]) -> usize {
@@ -208,6 +217,11 @@ impl Scanner {
             Event::Comment => self.comment(),
             Event::Command { at_start } => self.command(at_start),
             Event::Fault(what) => self.fail_here(format!("it holds {what}")),
+            Event::Sign(b';') if self.place == Place::Roles => self.end_role(),
+            Event::Sign(sign) if self.place == Place::Roles => self.role.push(Kind::Sign, &[sign]),
+            Event::Token(kind) if self.place == Place::Roles => {
+                self.role.push(kind, self.lexer.text.bytes());
+            }
             Event::Token(_) | Event::Sign(_) if self.place != Place::Body => {
                 self.fail(self.out_of_place());
             }
@@ -227,8 +241,18 @@ impl Scanner {
     fn out_of_place(&self) -> String {
         match self.place {
             Place::Start => self.foreign(),
-            Place::Between | Place::Connected => format!("{NO_DUMP} (at byte {})", self.at),
+            Place::Head | Place::Between | Place::Before => {
+                format!("{NO_DUMP} (at byte {})", self.at)
+            }
             _ => FOLLOWS.to_owned(),
+        }
+    }
+
+    fn end_role(&mut self) {
+        match mem::take(&mut self.role).end() {
+            Ok(Does::Create(_)) => *self.counts.entry(ROLES.to_owned()).or_default() += 1,
+            Ok(_) => {}
+            Err(what) => self.fail_here(format!("it holds {what}")),
         }
     }
 
@@ -259,8 +283,17 @@ impl Scanner {
                 self.all = true;
                 self.place = Place::Between;
             }
-            Place::Between if self.databases.is_empty() && text.starts_with(marks::VERSION) => {}
-            Place::Connected if text == HEADER => {
+            Place::Start if text == WITH_ROLES => self.place = Place::Head,
+            Place::Head | Place::Between
+                if self.databases.is_empty() && text.starts_with(marks::VERSION) => {}
+            Place::Head | Place::Between
+                if self.databases.is_empty() && !self.roles && text == marks::ROLES =>
+            {
+                self.roles = true;
+                self.place = Place::Roles;
+            }
+            Place::Roles if text == ROLES_END => self.end_roles(),
+            Place::Before if text == HEADER => {
                 self.encoding = None;
                 self.place = Place::Body;
             }
@@ -269,7 +302,7 @@ impl Scanner {
                 self.end = self.at;
             }
             Place::Body if text == END => self.fail(CUT_STATEMENT),
-            Place::Body => {}
+            Place::Body | Place::Roles => {}
             Place::Complete if self.all && text == ALL_END && self.restricted.is_none() => {
                 self.close_count();
                 self.place = Place::Finished;
@@ -277,6 +310,17 @@ impl Scanner {
             }
             _ => self.fail(self.out_of_place()),
         }
+    }
+
+    fn end_roles(&mut self) {
+        if !self.role.is_empty() || self.restricted.is_some() {
+            self.fail(CUT_STATEMENT);
+        }
+        self.place = if self.all {
+            Place::Between
+        } else {
+            Place::Before
+        };
     }
 
     /// psql's own commands. Only the pair with which newer versions of pg_dump lock all others out
@@ -289,16 +333,21 @@ impl Scanner {
         }
         let mut words = text.split_ascii_whitespace();
         let (name, token) = (words.next().unwrap_or_default(), words.next());
-        let usual = at_start && self.statement.is_empty() && words.next().is_none();
+        let usual = at_start && self.is_between_statements() && words.next().is_none();
         match (name, token, self.place) {
-            ("restrict", Some(token), Place::Body) if usual && self.restricted.is_none() => {
+            ("restrict", Some(token), Place::Body | Place::Roles)
+                if usual && self.restricted.is_none() =>
+            {
                 self.restricted = Some(token.as_bytes().to_vec());
             }
-            ("unrestrict", Some(token), Place::Complete)
+            ("unrestrict", Some(token), Place::Complete | Place::Roles)
                 if usual && self.restricted.as_deref() == Some(token.as_bytes()) =>
             {
                 self.restricted = None;
             }
+            (_, _, Place::Roles) => self.fail_here(
+                "it holds psql commands among its roles, as a dump of a whole server by pg_dumpall does",
+            ),
             _ => {
                 let plain = |c: &char| c.is_ascii_alphanumeric() || "!?;_".contains(*c);
                 let name: String = name.chars().take_while(plain).take(20).collect();
@@ -309,12 +358,16 @@ impl Scanner {
         }
     }
 
+    fn is_between_statements(&self) -> bool {
+        self.statement.is_empty() && self.role.is_empty()
+    }
+
     fn connect(&mut self, text: &str) {
         let text = if self.lexer.text.is_long() { "" } else { text };
         match marks::connected(text) {
             Ok(name) if self.databases.insert(name.clone()) => {
                 self.database = Some(name);
-                self.place = Place::Connected;
+                self.place = Place::Before;
             }
             Ok(name) => self.fail_here(format!("it holds the database {name} twice")),
             Err(problem) => self.fail_here(problem),

@@ -17,7 +17,7 @@ fn rows(table: &str, rows: &str) -> String {
 }
 
 fn whole(dumps: &[(&str, String)]) -> String {
-    let mut stream = marks::all("15.18");
+    let mut stream = marks::head(marks::ALL, "15.18");
     for (name, dump) in dumps {
         stream += &marks::connect(name);
         stream += dump;
@@ -34,7 +34,7 @@ fn two() -> String {
 }
 
 fn judge(stream: &[u8]) -> Result<Fingerprint, String> {
-    let mut validator = Box::new(PlainDump::default());
+    let mut validator = Box::new(Dump::default());
     validator.feed(stream);
     validator.finish()
 }
@@ -49,7 +49,7 @@ fn refuses(stream: &str, why: &str) {
 
 /// What goes into each database, over this cut into chunks.
 fn split(stream: &str, chunk: usize) -> Vec<(String, String)> {
-    let mut judge = PlainDump::default();
+    let mut judge = Dump::default();
     let mut loaded: Vec<(String, String)> = Vec::new();
     for chunk in stream.as_bytes().chunks(chunk) {
         let mut rest = chunk;
@@ -185,5 +185,67 @@ fn every_truncation_is_found() {
     for end in 0..needed {
         let verdict = judge(&stream.as_bytes()[..end]);
         assert!(verdict.is_err(), "{end}: {verdict:?}");
+    }
+}
+
+const ROLES: &str = "--\n-- PostgreSQL database cluster dump\n--\n\n\\restrict r\n\n\
+    SET default_transaction_read_only = off;\n\nCREATE ROLE app;\n\
+    ALTER ROLE app WITH LOGIN PASSWORD 'x;\n\\connect \"other\"\n';\nGRANT app TO app2;\n\n\
+    \\unrestrict r\n\n--\n-- PostgreSQL database cluster dump complete\n--\n\n";
+
+fn one_with_roles() -> String {
+    let dump = dump("a", &rows("notes", "1\n"));
+    marks::head(marks::WITH_ROLES, "15.18") + ROLES + &dump
+}
+
+#[test]
+fn roles_go_before_one_database_or_all() {
+    let one = one_with_roles();
+    let all = two().replacen("\\connect", &format!("{ROLES}\\connect"), 1);
+    for (stream, rows) in [(&one, "public.notes"), (&all, "shop: public.notes")] {
+        let counts = judge(stream.as_bytes()).unwrap().counts;
+        assert_eq!(counts["roles"], 1, "{stream}");
+        assert!(counts.contains_key(rows), "{counts:?}");
+        let mut roles = Vec::new();
+        let mut judge = Dump::default();
+        for byte in stream.as_bytes() {
+            let mut section = Section::Outside;
+            let mut used = 0;
+            while used == 0 {
+                (section, used) = judge.advance(&[*byte]);
+                assert_eq!(judge.fault(), None);
+            }
+            if section == Section::Roles {
+                roles.push(*byte);
+            }
+        }
+        let read = Roles::read(&roles).unwrap();
+        assert_eq!(read.names().collect::<Vec<_>>(), ["app"]);
+        let reads: Vec<&Does> = read.statements.iter().map(|one| &one.does).collect();
+        assert_eq!(reads.len(), 4, "{reads:?}");
+    }
+    for end in 0..one.trim_end().len() {
+        let verdict = judge(&one.as_bytes()[..end]);
+        assert!(verdict.is_err(), "{end}: {verdict:?}");
+    }
+}
+
+#[test]
+fn roles_that_do_more_are_refused() {
+    let one = one_with_roles();
+    for (from, to, why) in [
+        ("CREATE ROLE app;", "DROP ROLE app;", "DROP ROLE"),
+        ("CREATE ROLE app;", "SELECT 1;", "SELECT"),
+        ("CREATE ROLE app;", "\\! sh\n", "pg_dumpall"),
+        ("CREATE ROLE app;", "\\connect \"shop\"\n", "pg_dumpall"),
+        ("CREATE ROLE app;", "CREATE ROLE app", "among its roles"),
+        ("TO app2;", "TO app2", "pg_dumpall"),
+        ("\\unrestrict r\n", "", "within a statement"),
+        (ROLES, "", "should begin"),
+        (ROLES, &ROLES.repeat(2), "should begin"),
+    ] {
+        let bad = one.replacen(from, to, 1);
+        assert_ne!(bad, one, "{from}");
+        refuses(&bad, why);
     }
 }

@@ -167,7 +167,12 @@ impl Statement {
     fn setting(&self) -> Result<Meaning, String> {
         let names = |name: &[u8]| self.head.iter().any(|(_, text)| text == name);
         if names(b"standard_conforming_strings") {
-            return match (self.word(1), self.word(3), self.tokens) {
+            // An archive says it with a text, a plain dump with a word.
+            let value = match self.head.get(3) {
+                Some((Kind::Word | Kind::Text, value)) => value.as_slice(),
+                _ => b"",
+            };
+            return match (self.word(1), value, self.tokens) {
                 (b"standard_conforming_strings", b"on", 4) => Ok(Meaning::StandardStrings(true)),
                 (b"standard_conforming_strings", b"off", 4) => Ok(Meaning::StandardStrings(false)),
                 _ => Err("an unusual setting of standard_conforming_strings".to_owned()),

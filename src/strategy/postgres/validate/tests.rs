@@ -19,7 +19,7 @@ fn judge(dump: &[u8]) -> Verdict {
 }
 
 fn judge_cut(dump: &[u8], cuts: &[usize]) -> Verdict {
-    let mut validator = Box::new(PlainDump::default());
+    let mut validator = Box::new(Dump::default());
     let mut from = 0;
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (dump.len() + 1)).collect();
     cuts.sort_unstable();
@@ -262,7 +262,7 @@ fn what_is_not_one_whole_dump_is_refused() {
         "--\n-- PostgreSQL database cluster dump\n--\n",
         "pg_dumpall",
     );
-    refuses("PGDMP\u{1}\u{e}", "custom format");
+    refuses("PGDMP\u{1}\u{e}", "within its head");
     refuses("toc.dat", "tar format");
     let gzip = judge(b"\x1f\x8b\x08\x00\x00").unwrap_err();
     assert!(gzip.contains("gzip"), "{gzip}");
