@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::{
     app::{MasterKey, Settings},
     docker::HELPER_IMAGE,
-    domain::secret::Secret,
+    domain::{run::MAX_FAILURES, secret::Secret},
 };
 
 /// Shared by every command that opens the data folder.
@@ -100,6 +100,16 @@ pub struct EngineArgs {
     )]
     pub keep_undo: u64,
 
+    /// How often a backup is tried before it has failed
+    #[arg(
+        long,
+        env = "HOLDFAST_ATTEMPTS",
+        default_value_t = MAX_FAILURES,
+        value_name = "NUMBER",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_FAILURES))
+    )]
+    pub attempts: u32,
+
     /// Pause before the first retry of a backup; it doubles with each (seconds)
     #[arg(
         long,
@@ -138,6 +148,7 @@ impl Config {
         settings.stall = Duration::from_secs(engine.stall.max(1));
         settings.keep_undo = Duration::from_secs(engine.keep_undo);
         settings.exec_hooks = engine.exec_hooks;
+        settings.attempts = engine.attempts;
         settings.retry_base = Duration::from_secs(engine.retry.max(1));
         Ok(Self {
             settings,

@@ -69,6 +69,8 @@ pub struct Settings {
     pub stall: Duration,
     /// How long a restore's undo is kept.
     pub keep_undo: Duration,
+    /// How often a backup is tried, at most [`MAX_FAILURES`](crate::domain::run::MAX_FAILURES).
+    pub attempts: u32,
     /// Pause before the first retry; doubled with each, up to `retry_max`, half of it random.
     pub retry_base: Duration,
     pub retry_max: Duration,
@@ -82,6 +84,7 @@ impl Settings {
             data_dir,
             stall: Duration::from_secs(10 * 60),
             keep_undo: Duration::from_secs(24 * 60 * 60),
+            attempts: crate::domain::run::MAX_FAILURES,
             retry_base: Duration::from_secs(10),
             retry_max: Duration::from_secs(10 * 60),
             exec_hooks: false,

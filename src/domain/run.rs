@@ -160,11 +160,11 @@ pub enum RunCommand {
         fingerprint: Fingerprint,
         warnings: Vec<String>,
     },
-    /// `retry_at` is when a temporary failure may be tried again; the caller adds the jitter.
+    /// `retry_at` is when a temporary failure may be tried again, if at all; the caller adds the jitter.
     Fail {
         attempt: u32,
         failure: Failure,
-        retry_at: DateTime<Utc>,
+        retry_at: Option<DateTime<Utc>>,
     },
     /// The attempt ended without an outcome: a crash (`counts`) or a graceful stop.
     Interrupt {
@@ -436,7 +436,7 @@ impl Run {
         &self,
         attempt: u32,
         failure: Failure,
-        retry_at: DateTime<Utc>,
+        retry_at: Option<DateTime<Utc>>,
     ) -> Result<Vec<RunEvent>, Refusal> {
         let before_start = matches!(self.status, RunStatus::Queued | RunStatus::Waiting)
             && attempt == self.attempt + 1;
@@ -447,14 +447,13 @@ impl Run {
             return Ok(vec![RunEvent::Cancelled {}]);
         }
         let last = self.failures + 1 >= MAX_FAILURES;
-        Ok(vec![if failure.is_temporary() && !last {
-            RunEvent::RetryScheduled {
+        Ok(vec![match retry_at {
+            Some(retry_at) if failure.is_temporary() && !last => RunEvent::RetryScheduled {
                 attempt,
                 failure,
                 retry_at,
-            }
-        } else {
-            RunEvent::Failed { attempt, failure }
+            },
+            _ => RunEvent::Failed { attempt, failure },
         }])
     }
 

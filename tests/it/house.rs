@@ -108,6 +108,7 @@ impl House {
             stall,
             keep_undo: 3600,
             exec_hooks: true,
+            attempts: 2,
             retry: 1,
             master_key_file: None,
         };

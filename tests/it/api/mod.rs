@@ -18,6 +18,7 @@ use holdfast::{
     domain::{
         access::{Role, TokenSpec},
         app::AppSpec,
+        run::MAX_FAILURES,
         secret::Secret,
     },
     web::{self, Web},
@@ -74,6 +75,7 @@ impl Api {
             stall: 10,
             keep_undo: 3600,
             exec_hooks: true,
+            attempts: MAX_FAILURES,
             retry: 1,
             master_key_file: None,
         };
