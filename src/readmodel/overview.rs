@@ -1,6 +1,8 @@
 //! What a dashboard asks of all apps at once. No table of its own: narrow looks at the others, one
 //! statement each however many apps there are, because a query an app would cost more than the page.
 
+use std::collections::BTreeMap;
+
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
 
 /// A run, as narrow as a strip of many needs it.
@@ -49,6 +51,12 @@ pub async fn newest(db: &impl ConnectionTrait) -> Result<Vec<Beat>, DbErr> {
 /// The newest successful run of every config that is not removed: its newest restore point.
 pub async fn newest_successes(db: &impl ConnectionTrait) -> Result<Vec<Beat>, DbErr> {
     newest_where(db, "AND n.status = 'success'").await
+}
+
+/// Of lists with one run a config.
+pub fn by_config(beats: Vec<Beat>) -> BTreeMap<i64, Beat> {
+    let pairs = beats.into_iter().map(|beat| (beat.backup_config_id, beat));
+    pairs.collect()
 }
 
 /// Bytes of all artifacts, and the outcomes since `since` (Unix milliseconds).

@@ -19,6 +19,7 @@ mod guard;
 mod health;
 mod intake;
 mod live;
+mod metrics;
 mod page;
 mod pages;
 mod parts;
@@ -75,6 +76,7 @@ where
         .nest("/api", api.into_endpoint().around(guard::changes))
         .at("/healthz", get(ready::healthy))
         .at("/readyz", get(ready::ready))
+        .at("/metrics", get(metrics::show))
         .nest("/", site)
         .with(CatchPanic::new())
         .around(guard::headers)

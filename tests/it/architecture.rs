@@ -58,6 +58,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("poem", &["web", "main.rs", "cli"]),
     ("poem_openapi", &["web", "main.rs", "cli"]),
     ("askama", &["web"]),
+    ("prometheus_client", &["web/metrics.rs"]),
     ("apalis", &["work"]),
     ("apalis_core", &["work"]),
     ("apalis_sqlite", &["work"]),

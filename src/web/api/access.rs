@@ -87,13 +87,18 @@ pub const OPERATIONS: &[Operation] = &[
 pub async fn check<E: Endpoint>(endpoint: Arc<E>, mut req: Request) -> Result<Response> {
     let (method, form, access) = wanted(req.method(), req.uri().path())?;
     if let Access::AtLeast(role) = access {
-        let caller = authenticate(&req).await?.ok_or(AppError::Unauthenticated);
-        let caller = caller.map_err(ApiError::from)?;
+        let caller = caller(&req).await?;
         caller.must_be(role).map_err(ApiError::from)?;
         req.extensions_mut().insert(caller);
     }
     super::queries::check(method, form, req.uri().query())?;
     endpoint.call(req).await.map(IntoResponse::into_response)
+}
+
+/// Whoever asks, by session or token.
+pub async fn caller(req: &Request) -> Result<Caller, ApiError> {
+    let caller = authenticate(req).await?;
+    Ok(caller.ok_or(AppError::Unauthenticated)?)
 }
 
 fn wanted(method: &Method, path: &str) -> Result<Operation, ApiError> {

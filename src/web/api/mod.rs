@@ -29,6 +29,8 @@ mod visit;
 use poem::{Endpoint, EndpointExt, Route, get, handler, middleware::CatchPanic, web::Data};
 use poem_openapi::OpenApiService;
 
+pub use self::error::ApiError;
+
 /// Everything under `/api`. Takes its data from what it is nested in.
 pub fn endpoint() -> impl Endpoint {
     let document = Document(document());

@@ -106,10 +106,6 @@ struct Facts {
 impl Facts {
     async fn load(visit: &Visit) -> Result<Self, ApiError> {
         let (db, now) = (visit.holdfast.log().db(), visit.holdfast.log().now());
-        let by_config = |beats: Vec<Beat>| {
-            let pairs = beats.into_iter().map(|beat| (beat.backup_config_id, beat));
-            pairs.collect::<BTreeMap<_, _>>()
-        };
         let newest = overview::newest(db).await.map_err(AppError::from)?;
         let successes = overview::newest_successes(db)
             .await
@@ -131,8 +127,8 @@ impl Facts {
             unprotected,
             apps,
             configs,
-            newest: by_config(newest),
-            successes: by_config(successes),
+            newest: overview::by_config(newest),
+            successes: overview::by_config(successes),
             totals: totals.into_iter().map(|row| (row.app_id, row)).collect(),
             recent: visit.holdfast.runs(&visit.caller, &filter).await?,
         })

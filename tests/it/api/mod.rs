@@ -3,6 +3,7 @@
 mod detect;
 mod document;
 mod input;
+mod metrics;
 mod roles;
 mod sessions;
 mod uploads;
