@@ -8,6 +8,7 @@ mod m20261123_000002_read_models;
 mod m20261123_000003_secrets;
 mod m20261125_000010_uploads;
 mod m20261125_000011_restore_sources;
+mod m20261129_000010_pruned_runs;
 
 pub struct Migrator;
 
@@ -20,6 +21,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000003_secrets::Migration),
             Box::new(m20261125_000010_uploads::Migration),
             Box::new(m20261125_000011_restore_sources::Migration),
+            Box::new(m20261129_000010_pruned_runs::Migration),
         ]
     }
 }

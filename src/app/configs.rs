@@ -9,12 +9,13 @@ use super::{AppError, Caller, Holdfast, Result, Vault, hooks, sites};
 use crate::{
     domain::{
         access::Role,
-        config::{self, Config, ConfigCommand, ConfigSpec, Retention, SecretRef},
+        config::{self, Config, ConfigCommand, ConfigSpec, SecretRef},
         event::StreamKind,
         failure::FieldErrors,
         hook::Hook,
         ids::ConfigId,
         manifest::Compression,
+        retention::{Gfs, Retention},
         secret::Secret,
     },
     log::{LogError, Unit},
@@ -42,13 +43,24 @@ pub struct ConfigInput {
     pub time_zone: Option<String>,
     pub enabled: Option<bool>,
     pub compression: Option<String>,
-    /// `count`, `time` (or `days`).
+    /// `count`, `time` (or `days`), `gfs`.
     pub retention_mode: Option<String>,
     pub retention_count: Option<u32>,
     pub retention_days: Option<u32>,
+    pub keep: KeepInput,
     pub verify_upload: Option<bool>,
     pub pre_hooks: Option<Vec<Hook>>,
     pub post_hooks: Option<Vec<Hook>>,
+}
+
+/// The numbers of `gfs`. Absent ones keep their value.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KeepInput {
+    pub last: Option<u32>,
+    pub daily: Option<u32>,
+    pub weekly: Option<u32>,
+    pub monthly: Option<u32>,
+    pub yearly: Option<u32>,
 }
 
 /// A spec that has no references for its new secrets yet.
@@ -240,6 +252,10 @@ impl Holdfast {
 impl Draft {
     fn merge(mut spec: ConfigSpec, input: ConfigInput) -> Result<Self> {
         let mut errors = FieldErrors::default();
+        match merge_retention(spec.retention, &input) {
+            Ok(retention) => spec.retention = retention,
+            Err(problem) => errors.merge(Err(problem)),
+        }
         set(&mut spec.name, input.name);
         set(&mut spec.service, input.service);
         if input.strategy.as_ref().is_some_and(|s| *s != spec.strategy) {
@@ -266,13 +282,6 @@ impl Draft {
                 ),
             }
         }
-        merge_retention(
-            &mut spec.retention,
-            input.retention_mode.as_deref(),
-            input.retention_count,
-            input.retention_days,
-            &mut errors,
-        );
         let same_target = input.target.as_ref().is_none_or(|t| *t == spec.target);
         set(&mut spec.target, input.target);
         if !same_target {
@@ -355,34 +364,35 @@ fn split_target(
     keep_masked(&mut spec.target_secrets, Some(secrets))
 }
 
-fn merge_retention(
-    retention: &mut Retention,
-    mode: Option<&str>,
-    count: Option<u32>,
-    days: Option<u32>,
-    errors: &mut FieldErrors,
-) {
-    let (present_count, present_days) = match *retention {
-        Retention::Count { count } => (count, 30),
-        Retention::Time { days } => (7, days),
-    };
-    let present = match retention {
-        Retention::Count { .. } => "count",
-        Retention::Time { .. } => "time",
-    };
-    match mode.unwrap_or(present) {
-        "count" => {
-            *retention = Retention::Count {
-                count: count.unwrap_or(present_count),
-            }
-        }
-        "time" | "days" => {
-            *retention = Retention::Time {
-                days: days.unwrap_or(present_days),
-            }
-        }
-        _ => errors.add("retention_mode", one_of(["count", "time"])),
+fn merge_retention(present: Retention, input: &ConfigInput) -> Result<Retention, FieldErrors> {
+    let mode = input.retention_mode.as_deref().unwrap_or(present.mode());
+    let (mut count, mut days, mut gfs) = (7, 30, Gfs::default());
+    match present {
+        Retention::Count { count: present } => count = present,
+        Retention::Time { days: present } => days = present,
+        Retention::Gfs(present) => gfs = present,
     }
+    Ok(match mode {
+        "count" => Retention::Count {
+            count: input.retention_count.unwrap_or(count),
+        },
+        "time" | "days" => Retention::Time {
+            days: input.retention_days.unwrap_or(days),
+        },
+        "gfs" => {
+            let keep = &input.keep;
+            set(&mut gfs.keep_last, keep.last);
+            set(&mut gfs.keep_daily, keep.daily);
+            set(&mut gfs.keep_weekly, keep.weekly);
+            set(&mut gfs.keep_monthly, keep.monthly);
+            set(&mut gfs.keep_yearly, keep.yearly);
+            Retention::Gfs(gfs)
+        }
+        _ => {
+            let problem = one_of(["count", "time", "gfs"]);
+            return Err(FieldErrors::one("retention_mode", problem));
+        }
+    })
 }
 
 pub(super) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {

@@ -18,6 +18,7 @@ mod journal;
 mod place;
 mod restore;
 mod restores;
+mod retention;
 mod runs;
 mod settle;
 mod sites;
@@ -36,11 +37,12 @@ pub use self::{
     access::{NewSession, NewToken},
     activity::{Export, Head},
     caller::Caller,
-    configs::{ConfigInput, MASK},
+    configs::{ConfigInput, KeepInput, MASK},
     coverage::Unprotected,
     detect::{Detection, Origin, Project, Service},
     error::AppError,
     restores::{Preview, RestoreInput},
+    retention::RetentionPreview,
     runs::Download,
     system::{Check, Verdict},
     tokens::Token,

@@ -140,6 +140,9 @@ impl Holdfast {
     /// The manifest as it lies in the target: proof that the artifact can still be found.
     pub async fn manifest(&self, caller: &Caller, id: RunId) -> Result<Manifest> {
         let run = self.run(caller, id).await?;
+        if let Some(why) = run.lacks_artifact() {
+            return Err(AppError::Conflict(why));
+        }
         Ok(self.read_manifest(&run).await?)
     }
 
@@ -152,11 +155,10 @@ impl Holdfast {
     ) -> Result<Download> {
         caller.must_be(Role::Operator)?;
         let run = self.run(caller, id).await?;
-        let (Some(pin), Some(artifact)) = (run.pin(), run.artifact()) else {
-            return Err(AppError::Conflict(format!(
-                "run {id} has no backup to download: it is {}",
-                run.status
-            )));
+        let (None, Some(pin), Some(artifact)) = (run.lacks_artifact(), run.pin(), run.artifact())
+        else {
+            let why = run.lacks_artifact().unwrap_or_default();
+            return Err(AppError::Conflict(format!("nothing to download: {why}")));
         };
         let key = Key::parse(&artifact.key).map_err(Failure::from)?;
         let target = self.target(&pin.spec).await?;

@@ -14,9 +14,12 @@ use super::{
     hook::{self, Hook, Phase},
     ids::{AppId, ConfigId},
     manifest::Compression,
+    retention,
     schedule::{self, Schedule},
     text,
 };
+
+pub use super::retention::Retention;
 
 /// Names a value in the vault. Not the value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -106,22 +109,6 @@ impl ConfigSpec {
             Phase::Before => &self.pre_hooks,
             Phase::After => &self.post_hooks,
         }
-    }
-}
-
-/// How long artifacts of successful runs are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "mode", rename_all = "snake_case")]
-pub enum Retention {
-    /// The newest `count`.
-    Count { count: u32 },
-    /// Those younger than `days`.
-    Time { days: u32 },
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self::Count { count: 7 }
     }
 }
 
@@ -256,15 +243,7 @@ pub fn check(spec: &ConfigSpec) -> Result<(), FieldErrors> {
             "use an IANA name such as Europe/Berlin, or UTC",
         );
     }
-    match spec.retention {
-        Retention::Count { count } if !(1..=100_000).contains(&count) => {
-            errors.add("retention_count", "keep between 1 and 100,000 backups");
-        }
-        Retention::Time { days } if !(1..=36_500).contains(&days) => {
-            errors.add("retention_days", "keep backups between 1 and 36,500 days");
-        }
-        Retention::Count { .. } | Retention::Time { .. } => {}
-    }
+    errors.merge(retention::check(&spec.retention));
     for phase in [Phase::Before, Phase::After] {
         errors.merge(hook::check(phase, spec.hooks(phase)));
     }

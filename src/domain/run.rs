@@ -6,6 +6,8 @@
 //!    └── waiting ◄   └─► cancelled
 //! ```
 //!
+//! An artifact of a success may go later (`expired`, then `pruned`); the run stays a success.
+//!
 //! The aggregate is the fence: a job may run twice, but only the present attempt's outcomes are
 //! taken. An attempt that a crash ended is interrupted by whoever finds it, and the next attempt
 //! has the next number, so that nothing the old one still says can count.
@@ -21,6 +23,7 @@ use super::{
     hook::HookReport,
     ids::{AppId, ConfigId, RunId},
     manifest::{Artifact, Fingerprint, Source},
+    retention::Retention,
 };
 
 /// Attempts that failed or crashed before a run is given up. A graceful stop of the server does
@@ -177,6 +180,12 @@ pub enum RunCommand {
     ConfirmCancelled {
         attempt: u32,
     },
+    /// Retention lets the artifact go: from here on nobody may count on it.
+    Expire {
+        rule: Retention,
+    },
+    /// The artifact is gone from the target.
+    ConfirmPruned,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -229,6 +238,11 @@ pub enum RunEvent {
     CancelRequested {},
     #[serde(rename = "run.cancelled")]
     Cancelled {},
+    /// The rule, as it was, let the artifact go; its deletion follows.
+    #[serde(rename = "run.expired")]
+    Expired { rule: Retention },
+    #[serde(rename = "run.pruned")]
+    Pruned {},
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -277,6 +291,10 @@ pub struct Run {
     /// Keys that attempts without success may have left something under.
     pub abandoned: Vec<(ConfigSpec, String)>,
     pub cancel_requested: bool,
+    /// Retention let the artifact go.
+    pub expired: bool,
+    /// And it is deleted.
+    pub pruned: bool,
     failures: u32,
 }
 
@@ -360,6 +378,12 @@ impl Aggregate for Run {
                 self.must_run(attempt)?;
                 Ok(vec![RunEvent::Cancelled {}])
             }
+            RunCommand::Expire { rule } => self.expire(rule),
+            RunCommand::ConfirmPruned => match (self.expired, self.pruned) {
+                (false, _) => Err(Refusal::Conflict(format!("run {} is kept", self.id))),
+                (true, false) => Ok(vec![RunEvent::Pruned {}]),
+                (true, true) => Ok(vec![]),
+            },
         }
     }
 
@@ -414,6 +438,8 @@ impl Aggregate for Run {
                 self.status = RunStatus::Cancelled;
                 self.abandon();
             }
+            RunEvent::Expired { .. } => self.expired = true,
+            RunEvent::Pruned {} => self.pruned = true,
         }
     }
 
@@ -488,6 +514,19 @@ impl Run {
             RunStatus::Cancelled => Ok(vec![]),
             RunStatus::Success | RunStatus::Failed => Err(Refusal::Conflict(format!(
                 "run {} is over: {}",
+                self.id,
+                self.status.name()
+            ))),
+        }
+    }
+
+    fn expire(&self, rule: Retention) -> Result<Vec<RunEvent>, Refusal> {
+        match self.status {
+            RunStatus::Success if self.expired => Ok(vec![]),
+            RunStatus::Success => Ok(vec![RunEvent::Expired { rule }]),
+            RunStatus::Absent => Err(Refusal::NotFound("the run".into())),
+            _ => Err(Refusal::Conflict(format!(
+                "run {} has no artifact that could go: it is {}",
                 self.id,
                 self.status.name()
             ))),

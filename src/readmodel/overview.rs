@@ -70,7 +70,7 @@ pub async fn totals(db: &impl ConnectionTrait, since: i64) -> Result<Totals, DbE
     let rows: Vec<Row> = select(
         db,
         format!(
-            "SELECT CAST(SUM(CASE WHEN status = 'success' THEN size_bytes END) AS BIGINT) AS stored, \
+            "SELECT CAST(SUM(CASE WHEN status = 'success' AND pruned_at IS NULL THEN size_bytes END) AS BIGINT) AS stored, \
              CAST(SUM(CASE WHEN status = 'success' AND finished_at >= {since} THEN 1 END) AS BIGINT) AS succeeded, \
              CAST(SUM(CASE WHEN status = 'failed' AND finished_at >= {since} THEN 1 END) AS BIGINT) AS failed \
              FROM backup_runs"
@@ -100,7 +100,7 @@ pub async fn app_totals(db: &impl ConnectionTrait, since: i64) -> Result<Vec<App
         db,
         format!(
             "SELECT app_id, \
-             CAST(SUM(CASE WHEN status = 'success' THEN size_bytes ELSE 0 END) AS BIGINT) AS stored_bytes, \
+             CAST(SUM(CASE WHEN status = 'success' AND pruned_at IS NULL THEN size_bytes ELSE 0 END) AS BIGINT) AS stored_bytes, \
              CAST(SUM(CASE WHEN status = 'success' AND finished_at >= {since} THEN 1 ELSE 0 END) AS BIGINT) AS succeeded, \
              CAST(SUM(CASE WHEN status = 'failed' AND finished_at >= {since} THEN 1 ELSE 0 END) AS BIGINT) AS failed \
              FROM backup_runs GROUP BY app_id"

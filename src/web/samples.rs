@@ -112,6 +112,8 @@ pub fn run(id: i64) -> runs::Model {
         obligations: "[]".to_owned(),
         stages: "[]".to_owned(),
         request_key: None,
+        expired_at: None,
+        pruned_at: None,
     }
 }
 

@@ -135,6 +135,11 @@ fn of_run(event: &RunEvent) -> String {
         }
         RunEvent::CancelRequested {} => "Cancel requested".to_owned(),
         RunEvent::Cancelled {} => "Backup cancelled".to_owned(),
+        RunEvent::Expired { rule } => format!(
+            "Let go by retention: {}",
+            catalog::retention_words(*rule).to_lowercase()
+        ),
+        RunEvent::Pruned {} => "Its backup was deleted".to_owned(),
     }
 }
 

@@ -28,6 +28,7 @@ mod postgres;
 mod promises;
 mod proxy;
 mod redis;
+mod retention;
 mod samples;
 mod server;
 mod slice;

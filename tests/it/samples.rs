@@ -202,6 +202,10 @@ pub fn all() -> Vec<Event> {
         },
         RunEvent::CancelRequested {},
         RunEvent::Cancelled {},
+        RunEvent::Expired {
+            rule: Retention::Count { count: 7 },
+        },
+        RunEvent::Pruned {},
     ];
     events.extend(run.map(Event::from));
     events.extend(restore_events(app).map(Event::from));

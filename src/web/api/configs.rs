@@ -3,11 +3,12 @@
 mod hooks;
 mod input;
 mod output;
+mod retention;
 
 use poem_openapi::{OpenApi, param::Path, payload::Json};
 
 pub use self::output::next_run;
-use self::{input::ConfigBody, output::Config};
+use self::{input::ConfigBody, output::Config, retention::RetentionPreview};
 use super::{
     answer::{Answer, Created, Done},
     body::Body,
@@ -72,6 +73,22 @@ impl Configs {
             .change_config(&visit.caller, ConfigId(*id), input)
             .await?;
         Ok(Json(Config::of(&config, visit.holdfast.log().now())))
+    }
+
+    /// What the config's retention keeps, what it lets go and why: now, and in the next 90 days
+    ///
+    /// Nothing is deleted by asking. What goes, goes after the next good run, unless `brake` says why not.
+    #[oai(
+        path = "/backups/configs/:id/retention",
+        method = "get",
+        operation_id = "preview_retention"
+    )]
+    async fn preview_retention(&self, visit: Visit, id: Path<i64>) -> Answer<RetentionPreview> {
+        let preview = visit
+            .holdfast
+            .retention_preview(&visit.caller, ConfigId(*id))
+            .await?;
+        Ok(Json(preview.into()))
     }
 
     /// Removes a config; its runs and artifacts stay

@@ -7,6 +7,7 @@ mod config;
 pub mod dashboard;
 mod login;
 pub mod restore;
+mod retention;
 pub mod run;
 mod schedule;
 mod setup;
@@ -38,6 +39,7 @@ pub fn routes() -> Route {
         )
         .at("/configs/:id", get(config::edit_form).post(config::change))
         .at("/configs/:id/run", post(config::back_up))
+        .at("/configs/:id/retention", get(retention::show))
         .at("/configs/:id/delete", post(config::delete))
         .at("/schedule", get(schedule::preview))
         .at("/runs/:id", get(run::show))

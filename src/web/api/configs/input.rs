@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::hooks;
 use crate::{
-    app::{AppError, ConfigInput},
+    app::{AppError, ConfigInput, KeepInput},
     domain::{failure::FieldErrors, hook::Phase, secret::Secret},
     web::api::{body::Loose, error::ApiError},
 };
@@ -47,10 +47,19 @@ pub struct ConfigBody {
     enabled: Option<bool>,
     /// `gzip`, `zstd` or `none`.
     compression: Option<String>,
-    /// `count` or `time`.
+    /// `count`, `time` or `gfs`.
     retention_mode: Option<String>,
+    /// With `count`: keep the newest so many; 7 by default.
     retention_count: Option<u32>,
+    /// With `time`: keep what is younger than so many days; 30 by default.
     retention_days: Option<u32>,
+    /// With `gfs`: keep the newest so many, whatever their age.
+    keep_last: Option<u32>,
+    /// With `gfs`: keep the newest of each of the last so many days, in the config's time zone.
+    keep_daily: Option<u32>,
+    keep_weekly: Option<u32>,
+    keep_monthly: Option<u32>,
+    keep_yearly: Option<u32>,
     /// Read the stored artifact back before the run counts.
     verify_upload: Option<bool>,
     /// A list of `{type, service, command?, timeout?}`, run in order before the backup; the first
@@ -135,6 +144,13 @@ impl ConfigBody {
             retention_mode: self.retention_mode,
             retention_count: self.retention_count,
             retention_days: self.retention_days,
+            keep: KeepInput {
+                last: self.keep_last,
+                daily: self.keep_daily,
+                weekly: self.keep_weekly,
+                monthly: self.keep_monthly,
+                yearly: self.keep_yearly,
+            },
             verify_upload: self.verify_upload,
             pre_hooks,
             post_hooks,

@@ -93,6 +93,8 @@ pub struct ConfigForm {
     retention_mode: String,
     retention_count: Field,
     retention_days: Field,
+    /// The numbers of `gfs`.
+    keep: Vec<Field>,
     retention_error: Option<String>,
     compressions: Vec<(&'static str, bool)>,
     name: Field,
@@ -104,6 +106,14 @@ pub struct ConfigForm {
     /// Problems of fields that this form does not show.
     others: Vec<(String, String)>,
 }
+
+const KEEP: [(&str, &str); 5] = [
+    ("keep_last", "Newest"),
+    ("keep_daily", "Days"),
+    ("keep_weekly", "Weeks"),
+    ("keep_monthly", "Months"),
+    ("keep_yearly", "Years"),
+];
 
 /// One strategy or target to choose.
 pub struct Choice {
@@ -166,6 +176,9 @@ impl ConfigForm {
             retention_days: text("retention_days", "How many days")
                 .kind("number")
                 .required(),
+            keep: KEEP
+                .map(|(name, label)| text(name, label).kind("number"))
+                .into(),
             retention_error: errors.0.get("retention_mode").cloned(),
             compressions: Compression::ALL
                 .into_iter()
@@ -205,7 +218,9 @@ impl ConfigForm {
             &mut self.time_zone,
             &mut self.retention_count,
         ]);
-        fields.extend([&mut self.retention_days, &mut self.name]);
+        fields.push(&mut self.retention_days);
+        fields.extend(&mut self.keep);
+        fields.push(&mut self.name);
         for row in self.hooks.iter_mut().flat_map(|phase| &mut phase.rows) {
             fields.extend([&mut row.service, &mut row.timeout]);
         }
@@ -227,6 +242,7 @@ impl ConfigForm {
             .into_iter()
             .flat_map(|asked| &asked.fields)
             .chain(singles)
+            .chain(&self.keep)
             .filter_map(|field| field.error.as_ref())
             .collect();
         errors
