@@ -20,6 +20,7 @@ mod restore;
 mod restores;
 mod retention;
 mod runs;
+mod sessions;
 mod settle;
 mod sites;
 mod system;
@@ -34,7 +35,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    access::{NewSession, NewToken},
+    access::NewToken,
     activity::{Export, Head},
     caller::Caller,
     configs::{ConfigInput, KeepInput, MASK},
@@ -44,6 +45,7 @@ pub use self::{
     restores::{Preview, RestoreInput},
     retention::RetentionPreview,
     runs::Download,
+    sessions::{NewSession, OpenSession},
     system::{Check, Verdict},
     tokens::Token,
     uploads::{Received, UploadInput},

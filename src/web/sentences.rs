@@ -208,6 +208,7 @@ fn of_audit(event: &AuditEvent) -> String {
     match event {
         AuditEvent::LoggedIn { .. } => "Logged in".to_owned(),
         AuditEvent::LoginRefused { name } => format!("Log-in refused for “{name}”"),
+        AuditEvent::SessionEnded { .. } => "Ended a session".to_owned(),
         AuditEvent::LoggedOut { .. } => "Logged out".to_owned(),
         AuditEvent::Downloaded { run } => format!("Backup {run} downloaded"),
         AuditEvent::Exported {} => "Audit log exported".to_owned(),

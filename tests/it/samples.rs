@@ -235,6 +235,7 @@ pub fn all() -> Vec<Event> {
         AuditEvent::LoggedIn { user: UserId(1) },
         AuditEvent::LoginRefused { name: "eve".into() },
         AuditEvent::LoggedOut { user: UserId(1) },
+        AuditEvent::SessionEnded { user: UserId(1) },
         AuditEvent::Downloaded { run: RunId(12) },
         AuditEvent::Exported {},
         AuditEvent::Rebuilt { events: 99 },

@@ -35,6 +35,8 @@ pub const OPERATIONS: &[Operation] = &[
     ("POST", "/login", Access::Anybody),
     ("POST", "/logout", VIEWER),
     ("GET", "/me", VIEWER),
+    ("GET", "/sessions", VIEWER),
+    ("DELETE", "/sessions/{id}", VIEWER),
     // Apps
     ("GET", "/apps", VIEWER),
     ("POST", "/apps", OPERATOR),
