@@ -108,6 +108,7 @@ impl House {
             stall,
             keep_undo: 3600,
             exec_hooks: true,
+            private_targets: true,
             retry: 1,
             master_key_file: None,
         };

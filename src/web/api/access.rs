@@ -48,6 +48,7 @@ pub const OPERATIONS: &[Operation] = &[
     ("POST", "/apps/{slug}/backups/configs", OPERATOR),
     ("PUT", "/backups/configs/{id}", OPERATOR),
     ("DELETE", "/backups/configs/{id}", OPERATOR),
+    ("POST", "/backups/test-s3", OPERATOR),
     // Runs
     ("GET", "/backups/summary", VIEWER),
     ("GET", "/apps/{slug}/backups/runs", VIEWER),
