@@ -123,6 +123,10 @@ pub struct EngineArgs {
     #[arg(long, env = "HOLDFAST_EXEC_HOOKS")]
     pub exec_hooks: bool,
 
+    /// Targets may lie at private addresses, as an S3 server in your own network does
+    #[arg(long, env = "HOLDFAST_PRIVATE_TARGETS")]
+    pub private_targets: bool,
+
     /// File that holds the master key of the vault, 64 hexadecimal digits; else HOLDFAST_MASTER_KEY in the
     /// environment, else the file `master.key` in the data folder
     #[arg(long, env = "HOLDFAST_MASTER_KEY_FILE", value_name = "PATH")]
@@ -149,6 +153,7 @@ impl Config {
         settings.keep_undo = Duration::from_secs(engine.keep_undo);
         settings.exec_hooks = engine.exec_hooks;
         settings.attempts = engine.attempts;
+        settings.private_targets = engine.private_targets;
         settings.retry_base = Duration::from_secs(engine.retry.max(1));
         Ok(Self {
             settings,

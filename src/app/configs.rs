@@ -12,6 +12,7 @@ use crate::{
         config::{self, Config, ConfigCommand, ConfigSpec, SecretRef},
         event::StreamKind,
         failure::FieldErrors,
+        form::Field,
         hook::Hook,
         ids::ConfigId,
         manifest::Compression,
@@ -201,7 +202,7 @@ impl Holdfast {
                 let mut secrets = self.secrets(&draft.spec.target_secrets).await?;
                 secrets.extend(draft.target_secrets.clone());
                 let plain = draft.spec.target_settings.clone();
-                errors.merge(kind.check(&Settings { plain, secrets }));
+                errors.merge(kind.check(&self.0.place, &Settings { plain, secrets }));
             }
             None => errors.add("target", one_of(target::ALL.iter().map(|t| t.name()))),
         }
@@ -289,7 +290,13 @@ impl Draft {
             spec.target_secrets.clear();
         }
         let credentials = keep_masked(&mut spec.credentials, input.credentials);
-        let target_secrets = split_target(&mut spec, input.target_settings);
+        let target_secrets = match split_target(&mut spec, input.target_settings) {
+            Ok(secrets) => secrets,
+            Err(problems) => {
+                errors.merge(Err(problems));
+                BTreeMap::new()
+            }
+        };
         errors.into_result()?;
         Ok(Self {
             spec,
@@ -345,23 +352,44 @@ fn keep_masked(
 }
 
 /// The target's kind says which of its fields are secrets; what it does not know stays plain, for
-/// its own check to refuse by name.
+/// its own check to refuse by name. What is empty is not set.
 fn split_target(
     spec: &mut ConfigSpec,
     sent: Option<BTreeMap<String, Secret>>,
-) -> BTreeMap<String, Secret> {
+) -> Result<BTreeMap<String, Secret>, FieldErrors> {
     let Some(sent) = sent else {
-        return BTreeMap::new();
+        return Ok(BTreeMap::new());
     };
     let fields = target::kind(&spec.target).map_or(&[][..], |kind| kind.fields());
-    let is_secret = |key: &str| fields.iter().any(|field| field.secret && field.name == key);
-    let (secrets, plain): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        sent.into_iter().partition(|(key, _)| is_secret(key));
-    spec.target_settings = plain
-        .into_iter()
-        .map(|(key, value)| (key, value.expose().clone()))
-        .collect();
-    keep_masked(&mut spec.target_secrets, Some(secrets))
+    let (plain, secrets) = told_apart(fields, sent)?;
+    spec.target_settings = plain;
+    Ok(keep_masked(&mut spec.target_secrets, Some(secrets)))
+}
+
+/// Settings by the names that their target gives them: `SecretKey`, as clients of the replaced module
+/// write, is `secret_key`. Plain ones and secrets.
+pub(super) fn told_apart(
+    fields: &[Field],
+    sent: BTreeMap<String, Secret>,
+) -> Result<(BTreeMap<String, String>, BTreeMap<String, Secret>), FieldErrors> {
+    let bare = |name: &str| name.replace('_', "").to_ascii_lowercase();
+    let (mut plain, mut secrets) = (BTreeMap::new(), BTreeMap::new());
+    let mut errors = FieldErrors::default();
+    for (name, value) in sent {
+        let field = fields.iter().find(|field| bare(field.name) == bare(&name));
+        let name = field.map_or(name, |field| field.name.to_owned());
+        let twice = if field.is_some_and(|field| field.secret) {
+            secrets.insert(name.clone(), value).is_some()
+        } else {
+            let value = value.expose().clone();
+            !value.is_empty() && plain.insert(name.clone(), value).is_some()
+        };
+        if twice {
+            errors.add(name, "it was sent twice");
+        }
+    }
+    errors.into_result()?;
+    Ok((plain, secrets))
 }
 
 fn merge_retention(present: Retention, input: &ConfigInput) -> Result<Retention, FieldErrors> {

@@ -25,6 +25,7 @@ mod settle;
 mod sites;
 mod system;
 mod tokens;
+mod trial;
 mod undo;
 mod uploads;
 mod vault;
@@ -48,6 +49,7 @@ pub use self::{
     sessions::{NewSession, OpenSession},
     system::{Check, Verdict},
     tokens::Token,
+    trial::Trials,
     uploads::{Received, UploadInput},
     vault::{MasterKey, Vault, write_private},
 };
@@ -80,6 +82,8 @@ pub struct Settings {
     pub retry_max: Duration,
     /// Whether hooks may run commands in containers. Only the server's own configuration says so.
     pub exec_hooks: bool,
+    /// Whether targets may lie at private addresses. Only the server's own configuration says so.
+    pub private_targets: bool,
 }
 
 impl Settings {
@@ -92,6 +96,7 @@ impl Settings {
             retry_base: Duration::from_secs(10),
             retry_max: Duration::from_secs(10 * 60),
             exec_hooks: false,
+            private_targets: false,
         }
     }
 }
@@ -135,6 +140,8 @@ impl Holdfast {
     ) -> Self {
         let place = Place {
             local_root: settings.data_dir.join("backups"),
+            stall: settings.stall,
+            private_addresses: settings.private_targets,
         };
         Self(Arc::new(Inner {
             log,

@@ -109,6 +109,7 @@ impl House {
             keep_undo: 3600,
             exec_hooks: true,
             attempts: 2,
+            private_targets: true,
             retry: 1,
             master_key_file: None,
         };

@@ -11,6 +11,7 @@
 mod api;
 mod architecture;
 mod bed;
+mod bucket;
 mod cli;
 mod crash;
 mod detected;

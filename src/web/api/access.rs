@@ -51,6 +51,7 @@ pub const OPERATIONS: &[Operation] = &[
     ("PUT", "/backups/configs/{id}", OPERATOR),
     ("DELETE", "/backups/configs/{id}", OPERATOR),
     ("GET", "/backups/configs/{id}/retention", VIEWER),
+    ("POST", "/backups/test-s3", OPERATOR),
     // Runs
     ("GET", "/backups/summary", VIEWER),
     ("GET", "/apps/{slug}/backups/runs", VIEWER),

@@ -21,6 +21,7 @@ mod runs;
 mod session;
 mod summary;
 mod system;
+mod trials;
 mod uploads;
 mod users;
 mod values;
@@ -50,7 +51,7 @@ pub fn document() -> String {
 fn service() -> OpenApiService<impl poem_openapi::OpenApi, ()> {
     let parts = (
         apps::Apps,
-        configs::Configs,
+        (configs::Configs, trials::Trials),
         runs::Runs,
         (restores::Restores, uploads::Uploads),
         (detect::Detection, summary::Overview),

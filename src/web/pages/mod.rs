@@ -42,6 +42,7 @@ pub fn routes() -> Route {
         .at("/configs/:id/retention", get(retention::show))
         .at("/configs/:id/delete", post(config::delete))
         .at("/schedule", get(schedule::preview))
+        .at("/targets/trial", post(config::try_target))
         .at("/runs/:id", get(run::show))
         .at("/runs/:id/cancel", post(run::cancel))
         .at("/runs/:id/by-hand", get(run::by_hand))

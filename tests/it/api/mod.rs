@@ -77,6 +77,7 @@ impl Api {
             keep_undo: 3600,
             exec_hooks: true,
             attempts: MAX_FAILURES,
+            private_targets: true,
             retry: 1,
             master_key_file: None,
         };

@@ -78,6 +78,8 @@ impl Detection {
 #[template(path = "config/_form.html")]
 pub struct ConfigForm {
     action: String,
+    /// Of the config that is changed.
+    id: Option<i64>,
     back: String,
     token: Token,
     service: Field,
@@ -127,7 +129,7 @@ pub struct Choice {
 impl ConfigForm {
     pub fn new(
         visit: &Visit,
-        action: String,
+        id: Option<i64>,
         slug: &str,
         found: &Detection,
         values: &Values,
@@ -144,7 +146,11 @@ impl ConfigForm {
             .map(|s| (s.name.clone(), s.image.clone()));
         let commands = visit.holdfast.settings().exec_hooks;
         let mut form = Self {
-            action,
+            action: id.map_or_else(
+                || format!("/apps/{slug}/configs/new"),
+                |id| format!("/configs/{id}"),
+            ),
+            id,
             back: format!("/apps/{slug}"),
             token: Token(visit.browser.form_token()),
             service: text("service", "Service")
