@@ -1,7 +1,12 @@
 //! The commands that restore a dump without Holdfast: with the container's own tools, and those of
-//! any shell. They load beside, then exchange the names, as Holdfast does.
+//! any shell. They load beside, then exchange the names, as Holdfast does; a dump of all databases
+//! finds its own way to each of them, so these are moved aside first.
 
-use super::names::{literal, shell};
+use super::{
+    names::{literal, shell},
+    settings::ALL,
+    validate::by_database,
+};
 use crate::domain::manifest::{Compression, Manifest};
 
 /// The image's own user, whose name is only known in the container.
@@ -9,53 +14,114 @@ const USER: &str = "PGUSER=${POSTGRES_USER:-$(cat \"$POSTGRES_USER_FILE\" 2>/dev
     export PGUSER=\"${PGUSER:-postgres}\"; ";
 const CREATE: &str = "exec createdb -T template0 -- \"$1\"";
 const LOAD: &str = "exec psql -X -q -v ON_ERROR_STOP=1 -o /dev/null -d \"$1\"";
-const RENAME: &str = "exec psql -X -q -v ON_ERROR_STOP=1 -d \"$1\"";
+const RUN: &str = "exec psql -X -q -v ON_ERROR_STOP=1 -d \"$1\"";
+/// The one database that no dump holds.
+const TEMPLATE: &str = "template1";
 
 pub fn commands(manifest: &Manifest, file: &str) -> Vec<String> {
-    let database = manifest.source.subject.as_str();
-    let run = |script: &str, argument: &str| {
-        let container = shell(&manifest.source.container);
+    let by_hand = ByHand { manifest, file };
+    let rest = match manifest.source.subject.as_str() {
+        ALL => by_hand.all(),
+        database => by_hand.one(database),
+    };
+    by_hand.test().into_iter().chain(rest).collect()
+}
+
+struct ByHand<'a> {
+    manifest: &'a Manifest,
+    file: &'a str,
+}
+
+impl ByHand<'_> {
+    /// A pipe hides that its first half failed.
+    fn test(&self) -> Option<String> {
+        let test = match self.manifest.artifact.compression {
+            Compression::Gzip => "gunzip -t",
+            Compression::Zstd => "zstd -tq",
+            Compression::None => return None,
+        };
+        Some(format!("{test} {}", shell_file(self.file)))
+    }
+
+    fn one(&self, database: &str) -> Vec<String> {
+        let restored = beside(database, "_restored");
+        let before = beside(database, "_before");
+        let maintenance = if database == "postgres" {
+            TEMPLATE
+        } else {
+            "postgres"
+        };
+        let end = end_sessions(&[database, &restored]);
+        let aside = rename(database, &before);
+        // \gexec does nothing where there is nothing to rename or to end.
+        let [name, new] = [database, &restored].map(literal);
+        let script = format!(
+            "{end}BEGIN;\n{aside}\
+            SELECT format('ALTER DATABASE %I RENAME TO %I', {new}, {name}) \\gexec\n\
+            COMMIT;\n"
+        );
+        vec![
+            self.run(CREATE, &restored),
+            self.load(&restored),
+            self.script(&script, maintenance),
+        ]
+    }
+
+    fn all(&self) -> Vec<String> {
+        let databases: Vec<String> = by_database(&self.manifest.fingerprint)
+            .into_keys()
+            .collect();
+        let names: Vec<&str> = databases.iter().map(String::as_str).collect();
+        let aside: String = names
+            .iter()
+            .map(|name| rename(name, &beside(name, "_before")))
+            .collect();
+        let create: String = names
+            .iter()
+            .map(|name| {
+                let name = literal(name);
+                format!("SELECT format('CREATE DATABASE %I TEMPLATE template0', {name}) \\gexec\n")
+            })
+            .collect();
+        let script = format!("{}BEGIN;\n{aside}COMMIT;\n{create}", end_sessions(&names));
+        vec![self.script(&script, TEMPLATE), self.load(TEMPLATE)]
+    }
+
+    fn load(&self, database: &str) -> String {
+        let read = match self.manifest.artifact.compression {
+            Compression::Gzip => "gunzip -c",
+            Compression::Zstd => "zstd -dc",
+            Compression::None => "cat",
+        };
+        let file = shell_file(self.file);
+        format!("{read} {file} | {}", self.run(LOAD, database))
+    }
+
+    fn script(&self, script: &str, database: &str) -> String {
+        format!("printf %s {} | {}", shell(script), self.run(RUN, database))
+    }
+
+    /// Runs a shell script in the container, with one argument.
+    fn run(&self, script: &str, argument: &str) -> String {
+        let container = shell(&self.manifest.source.container);
         let (script, argument) = (shell(&format!("{USER}{script}")), shell(argument));
         format!("docker exec -i {container} sh -c {script} sh {argument}")
-    };
-    let restored = beside(database, "_restored");
-    let before = beside(database, "_before");
-    let read = match manifest.artifact.compression {
-        Compression::Gzip => "gunzip -c",
-        Compression::Zstd => "zstd -dc",
-        Compression::None => "cat",
-    };
-    let maintenance = if database == "postgres" {
-        "template1"
-    } else {
-        "postgres"
-    };
-    // \gexec does nothing where there is nothing to rename or to end.
-    let [name, before, new] = [database, &before, &restored].map(literal);
-    let rename = format!(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN ({name}, {new}) \\g /dev/null\n\
-        BEGIN;\n\
-        SELECT format('ALTER DATABASE %I RENAME TO %I', datname, {before}) FROM pg_database WHERE datname = {name} \\gexec\n\
-        SELECT format('ALTER DATABASE %I RENAME TO %I', {new}, {name}) \\gexec\n\
-        COMMIT;\n"
-    );
-    let test = match manifest.artifact.compression {
-        Compression::Gzip => Some("gunzip -t"),
-        Compression::Zstd => Some("zstd -tq"),
-        Compression::None => None,
-    };
-    // A pipe hides that its first half failed.
-    let test = test.map(|test| format!("{test} {}", shell_file(file)));
-    let rest = [
-        run(CREATE, &restored),
-        format!("{read} {} | {}", shell_file(file), run(LOAD, &restored)),
-        format!(
-            "printf %s {} | {}",
-            shell(&rename),
-            run(RENAME, maintenance)
-        ),
-    ];
-    test.into_iter().chain(rest).collect()
+    }
+}
+
+fn end_sessions(databases: &[&str]) -> String {
+    let names: Vec<String> = databases.iter().map(|name| literal(name)).collect();
+    format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN ({}) \\g /dev/null\n",
+        names.join(", ")
+    )
+}
+
+fn rename(from: &str, to: &str) -> String {
+    let [from, to] = [from, to].map(literal);
+    format!(
+        "SELECT format('ALTER DATABASE %I RENAME TO %I', datname, {to}) FROM pg_database WHERE datname = {from} \\gexec\n"
+    )
 }
 
 /// A name that begins like this one and is not too long.

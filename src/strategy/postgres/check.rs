@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Deserialize;
 
 use super::{
-    header::Header,
     server::{LONG, Server},
     validate::{LARGE_OBJECTS, UNIT, table_key},
 };
@@ -74,16 +73,16 @@ pub struct Found {
     pub subscriptions: u64,
 }
 
+/// `encoding` is that of the dump, if it says so.
 pub async fn count(
     server: &Server,
     database: &str,
-    header: &Header,
+    encoding: Option<&str>,
 ) -> Result<Found, StrategyError> {
     let flat = ["--no-align", "--tuples-only"];
-    let encoding = header.encoding.as_deref().unwrap_or("UTF8");
     let command = server
         .psql(database, &flat, "holdfast", SESSION)
-        .env("PGCLIENTENCODING", encoding.into());
+        .env("PGCLIENTENCODING", encoding.unwrap_or("UTF8").into());
     let answer = server.talk(command, SCRIPT.into(), WHAT, LONG).await?;
     let mut found = Found::default();
     for line in parse::<Line>(&answer, WHAT)? {

@@ -1,10 +1,11 @@
 //! Drops a database of ours: a staging database without use, one that was kept for an undo.
 
 use super::{
-    exchange::{ATTEMPTS, closing},
+    exchange::closing,
     names::ident,
     server::{LONG, SHORT, Server},
     survey::{Database, Survey},
+    swap::ATTEMPTS,
 };
 use crate::strategy::StrategyError;
 

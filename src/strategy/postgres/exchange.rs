@@ -1,24 +1,17 @@
-//! Puts one database in the place of another by two renames in one transaction, and finds out
-//! afterwards, from the server alone, whether that happened.
+//! One database that takes the place of another, by two renames. Several of these at once are a
+//! `Swap`.
 //!
 //! Names move, object ids stay: `before` is the id of the database that is replaced, so after a
-//! crash at any instant one look says which of the two states the server is in. Both databases are
-//! closed to connections first, or an app that reconnects would keep the renames from happening.
+//! crash at any instant one look says which of the two states the server is in.
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use super::{
-    discard::discard,
+    kept::Aside,
     names::{ident, literal},
-    server::{SHORT, Server},
-    survey::{Survey, size_query},
+    survey::{Database, Survey},
 };
-use crate::strategy::{Kept, Settled, Step, StrategyError};
-
-/// How often sessions are ended and the renames tried. The server itself waits 5 s each time for
-/// sessions to go.
-pub const ATTEMPTS: u32 = 6;
+use crate::strategy::StrategyError;
 
 /// Who takes whose place. It goes into every recorded step; that is all that `settle` needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,53 +31,33 @@ pub struct Exchange {
     pub disposable: bool,
 }
 
-/// What `Kept::data` holds: a database that was set aside.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Aside {
-    pub restore: i64,
-    pub database: String,
-    pub name: String,
-    pub id: u32,
+/// Where the two databases of an exchange are found.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found<'a> {
+    /// The new one has the name.
+    After,
+    /// The old one has the name, or nobody, as before.
+    Before,
+    /// Somebody else renamed the old one to this, or dropped it.
+    Lost(Option<&'a str>),
 }
 
 impl Exchange {
-    pub fn step(&self, name: &str, title: String, touches: bool) -> Step {
-        Step {
-            name: name.to_owned(),
-            title,
-            touches,
-            data: json!(self),
+    pub fn found<'a>(&self, survey: &'a Survey) -> Found<'a> {
+        let named = |id: Option<u32>| Some(survey.with_oid(id?)?.name.as_str());
+        let before = named(self.before);
+        let own = Some(self.database.as_str());
+        if self.incoming_id.is_some() && named(self.incoming_id) == own {
+            Found::After
+        } else if self.before.is_some() && before != own {
+            Found::Lost(before)
+        } else {
+            Found::Before
         }
     }
 
-    /// The exchange that a journal is about; `None` when nothing was recorded.
-    pub fn recorded(steps: &[Step]) -> Result<Option<Self>, StrategyError> {
-        let Some(last) = steps.last() else {
-            return Ok(None);
-        };
-        let exchange = Self::deserialize(&last.data).map_err(|error| {
-            let message = format!(
-                "the restore's step {} is not understood: {error}",
-                last.name
-            );
-            StrategyError::NeedsAttention {
-                message,
-                hint: "A newer version of Holdfast may have begun it.".to_owned(),
-            }
-        })?;
-        Ok(Some(exchange))
-    }
-
-    /// Closes both databases and ends their sessions. From here on the app is without its database.
-    pub async fn close(&self, server: &Server, from: &str) -> Result<(), StrategyError> {
-        server
-            .run(from, self.closing(), "closing the database", SHORT)
-            .await?;
-        Ok(())
-    }
-
-    /// Exchanges the names, and opens the new one in the same transaction. Returns what is kept.
-    pub async fn swap(&self, server: &Server, from: &str) -> Result<Option<Kept>, StrategyError> {
+    /// The two renames. The new one is opened with them.
+    pub fn renames(&self) -> String {
         let (database, incoming) = (ident(&self.database), ident(&self.incoming));
         let aside = match self.before {
             Some(_) => format!(
@@ -93,117 +66,45 @@ impl Exchange {
             ),
             None => String::new(),
         };
-        let size = size_query(&self.aside);
-        let proof = self.proof();
-        let swap = format!(
-            "BEGIN;\n{aside}ALTER DATABASE {incoming} RENAME TO {database};\n\
-            ALTER DATABASE {database} ALLOW_CONNECTIONS true;\n{proof}COMMIT;\n{size}"
-        );
-        let what = "exchanging the databases";
-        let mut attempt = 1;
-        loop {
-            match server.run(from, swap.as_str(), what, SHORT).await {
-                Err(StrategyError::Tool {
-                    temporary: true, ..
-                }) if attempt < ATTEMPTS => {
-                    attempt += 1;
-                    server.run(from, self.closing(), what, SHORT).await?;
-                }
-                Err(error) => return Err(error),
-                Ok(size) => return Ok(self.kept(size.trim().parse().ok())),
-            }
-        }
-    }
-
-    /// Fails unless those that have the names now are those that were meant: hours may lie between
-    /// the look at the server and the exchange.
-    fn proof(&self) -> String {
-        let meant = [
-            Some(&self.database).zip(self.incoming_id),
-            Some(&self.aside).zip(self.before),
-        ];
-        let pairs: Vec<String> = meant
-            .iter()
-            .flatten()
-            .map(|(name, id)| format!("({},{id}::oid)", literal(name)))
-            .collect();
         format!(
-            "SELECT 1 / (count(*) = {})::int AS meant FROM pg_database WHERE (datname, oid) IN ({}) \\gset\n",
-            pairs.len(),
-            pairs.join(", ")
+            "{aside}ALTER DATABASE {incoming} RENAME TO {database};\n\
+            ALTER DATABASE {database} ALLOW_CONNECTIONS true;\n"
         )
     }
 
-    fn closing(&self) -> String {
+    /// Who has to have which name after the renames: name and id.
+    pub fn meant(&self) -> impl Iterator<Item = (&str, u32)> {
+        let meant = [
+            Some(self.database.as_str()).zip(self.incoming_id),
+            Some(self.aside.as_str()).zip(self.before),
+        ];
+        meant.into_iter().flatten()
+    }
+
+    /// Lets nobody into either of the two any more.
+    pub fn closing(&self) -> String {
         let before = self.before.map(|_| closing(&self.database));
         before.unwrap_or_default() + &closing(&self.incoming)
     }
 
-    /// Settles what has just failed or was cancelled, its programs first: one that still runs could
-    /// do what it was begun for after the look.
-    pub async fn settle_quietly(&self, server: &Server) -> Result<Settled, StrategyError> {
-        let server = server.uncancelled();
-        server.site.quiet().await?;
-        self.settle(&server).await
-    }
-
-    /// Brings the server to one of the two states, from wherever it was left.
-    pub async fn settle(&self, server: &Server) -> Result<Settled, StrategyError> {
-        let survey = Survey::of(server, &self.database).await?;
-        let place = |id: Option<u32>| Some(survey.with_oid(id?)?.name.as_str());
-        let before = place(self.before);
-        if self.incoming_id.is_some() && place(self.incoming_id) == Some(&self.database) {
-            open(server, &survey, &self.database).await?;
-            return Ok(Settled::Restored(match before {
-                Some(name) if name == self.aside => self.kept_now(server, &survey).await,
-                _ => None,
-            }));
-        }
-        if self.before.is_some() && before != Some(&self.database) {
-            // Whatever they made of it, it is not left closed by us.
-            for name in before.into_iter().chain([self.database.as_str()]) {
-                open(server, &survey, name).await?;
-            }
-            return Err(self.lost(before));
-        }
-        // The app first: dropping what was loaded may take a while, or fail.
-        if self.before.is_some() {
-            open(server, &survey, &self.database).await?;
-        }
-        if self.disposable {
-            discard(server, &survey, &self.incoming, self.incoming_id).await?;
-        }
-        Ok(Settled::AsBefore)
-    }
-
-    /// What is aside now, for the undo. Its size is only for show.
-    pub async fn kept_now(&self, server: &Server, survey: &Survey) -> Option<Kept> {
-        let size = size_query(&self.aside);
-        let size = server
-            .ask(&survey.from, size, "measuring the database")
-            .await;
-        self.kept(size.ok().and_then(|size| size.first().copied()))
-    }
-
-    fn kept(&self, size: Option<u64>) -> Option<Kept> {
-        let aside = Aside {
+    /// What is there to be put back once it happened.
+    pub fn aside(&self) -> Option<Aside> {
+        Some(Aside {
             restore: self.restore,
             database: self.database.clone(),
             name: self.aside.clone(),
             id: self.before?,
-        };
-        Some(Kept {
-            title: format!(
-                "database {} as it was before, now {}",
-                self.database, self.aside
-            ),
-            size,
-            data: json!(aside),
         })
     }
 
+    /// The old one, if it is where an exchange puts it.
+    pub fn set_aside<'a>(&self, survey: &'a Survey) -> Option<&'a Database> {
+        let aside = survey.with_oid(self.before?)?;
+        (aside.name == self.aside).then_some(aside)
+    }
+
     /// Somebody else renamed or dropped a database in the middle of it all.
-    fn lost(&self, place: Option<&str>) -> StrategyError {
+    pub fn lost(&self, place: Option<&str>) -> StrategyError {
         let message = match place {
             Some(name) => format!(
                 "database {} was renamed to {name} by somebody else during the restore",
@@ -220,26 +121,6 @@ impl Exchange {
             self.incoming
         );
         StrategyError::NeedsAttention { message, hint }
-    }
-}
-
-/// Lets everybody in again. One that is open, or not there, is left alone.
-async fn open(server: &Server, survey: &Survey, name: &str) -> Result<(), StrategyError> {
-    if survey.named(name).is_none_or(|database| database.open) {
-        return Ok(());
-    }
-    let open = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true;", ident(name));
-    let what = "opening the database";
-    server.run(&survey.from, open, what, SHORT).await?;
-    Ok(())
-}
-
-impl Aside {
-    pub fn of(kept: &Kept) -> Result<Self, StrategyError> {
-        Self::deserialize(&kept.data).map_err(|error| {
-            let message = format!("what was kept for the undo is not understood: {error}");
-            StrategyError::refused(message, "")
-        })
     }
 }
 

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 
+use super::validate::marks;
 use crate::strategy::{RawStream, StrategyError};
 
 /// Enough for the header of any version, in bytes.
@@ -12,8 +13,8 @@ const ENOUGH: usize = 4096;
 pub struct Header {
     /// Major version of the dumped server, in the form of `server_version_num / 10000`.
     pub major: Option<u32>,
-    /// As the server names it: `UTF8`.
-    pub encoding: Option<String>,
+    /// Of all databases of a server.
+    pub all: bool,
 }
 
 /// Reads the header; the stream that comes back still begins with it.
@@ -37,19 +38,17 @@ pub async fn peek(artifact: RawStream) -> Result<(Header, RawStream), StrategyEr
 
 fn parse(start: &[u8]) -> Header {
     let start = String::from_utf8_lossy(&start[..start.len().min(ENOUGH)]);
-    let mut header = Header::default();
-    for line in start.lines().map(str::trim_end) {
-        if let Some(version) = line.strip_prefix("-- Dumped from database version ") {
-            header.major = header.major.or_else(|| major(version));
-        } else if let Some(encoding) = line.strip_prefix("SET client_encoding = '") {
-            let name = encoding.trim_end_matches("';");
-            let plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
-            if header.encoding.is_none() && !name.is_empty() && name.chars().all(plain) {
-                header.encoding = Some(name.to_owned());
-            }
-        }
+    let comments = || {
+        start
+            .lines()
+            .filter_map(|line| line.trim_end().strip_prefix("-- "))
+    };
+    let versions =
+        comments().filter_map(|comment| comment.strip_prefix("Dumped from database version "));
+    Header {
+        major: versions.filter_map(major).next(),
+        all: comments().next().map(str::as_bytes) == Some(marks::ALL),
     }
-    header
 }
 
 /// `15.18 (Debian …)` → 15, `16beta1` → 16, `9.6.24` → 9.
@@ -72,14 +71,15 @@ mod tests {
             SET client_encoding = 'UTF8';\n-- Dumped from database version 99\n";
         let found = parse(text.as_bytes());
         assert_eq!(found.major, Some(15));
-        assert_eq!(found.encoding.as_deref(), Some("LATIN1"));
+        assert!(!found.all);
         assert_eq!(
             parse(b"-- Dumped from database version 16beta1").major,
             Some(16)
         );
         assert_eq!(parse(b"-- Dumped from database version x").major, None);
-        assert_eq!(parse(b"SET client_encoding = 'a b'").encoding, None);
         assert_eq!(parse(b""), Header::default());
+        let all = parse(marks::all("17.2").as_bytes());
+        assert_eq!((all.major, all.all), (Some(17), true));
     }
 
     #[tokio::test]

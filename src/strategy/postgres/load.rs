@@ -1,23 +1,22 @@
-//! Feeds a dump to `psql` in the staging database, judging every byte once more before it goes in:
-//! what was validated is what is loaded.
+//! Feeds the dump of one database to `psql` in its staging database.
 
 use async_trait::async_trait;
-use futures_util::StreamExt;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::{
     errors,
     names::literal,
+    sections::Sections,
     server::{SHORT, Server},
     survey::Survey,
-    validate::{LARGE_OBJECTS, PlainDump},
+    validate::LARGE_OBJECTS,
 };
 use crate::{
     docker::Session,
     domain::manifest::Fingerprint,
     strategy::{
-        Journal, RawStream, Site, StrategyError, Validator,
-        pour::{self, Loading, changed},
+        Journal, Site, StrategyError,
+        pour::{self, Loading},
     },
 };
 
@@ -40,14 +39,12 @@ pub fn fits_one_transaction(fingerprint: &Fingerprint, locks: u64) -> bool {
 pub struct Load<'a> {
     pub server: &'a Server,
     pub staging: &'a str,
-    /// What the dump holds, as counted before.
-    pub expected: &'a Fingerprint,
     pub one_transaction: bool,
     pub journal: &'a dyn Journal,
 }
 
 impl Load<'_> {
-    pub async fn run(&self, artifact: RawStream) -> Result<(), StrategyError> {
+    pub async fn run(&self, dump: &mut Sections<'_>) -> Result<(), StrategyError> {
         // psql would print the results of SELECTs: thousands, with large objects.
         let mut options = vec!["--output=/dev/null"];
         if self.one_transaction {
@@ -58,14 +55,14 @@ impl Load<'_> {
         let site = &self.server.site;
         site.watch(async {
             let session = site.engine.exec(&site.container.id, command).await?;
-            Box::pin(self.drive(session, artifact)).await
+            Box::pin(self.drive(session, dump)).await
         })
         .await
     }
 
-    async fn drive(&self, session: Session, artifact: RawStream) -> Result<(), StrategyError> {
+    async fn drive(&self, session: Session, dump: &mut Sections<'_>) -> Result<(), StrategyError> {
         let (mut stdin, ear) = pour::open(self.site(), session)?;
-        let feeding = self.feed(stdin.as_mut(), artifact);
+        let feeding = self.feed(stdin.as_mut(), dump);
         let poured = pour::pour(self, feeding, ear, self.server.settings.mask()).await?;
         let what = format!("loading into {}", self.staging);
         match poured.code {
@@ -81,23 +78,11 @@ impl Load<'_> {
     async fn feed(
         &self,
         stdin: &mut (dyn AsyncWrite + Send + Unpin),
-        mut artifact: RawStream,
+        dump: &mut Sections<'_>,
     ) -> Result<(), StrategyError> {
-        let mut judge = Box::new(PlainDump::default());
-        let mut passed = 0;
-        while let Some(chunk) = artifact.next().await {
-            let chunk = chunk.map_err(StrategyError::Artifact)?;
-            judge.feed(&chunk);
-            if let Some(fault) = judge.fault() {
-                return Err(changed(fault));
-            }
-            passed += chunk.len() as u64;
-            pour::write(self, stdin, &chunk).await?;
-            self.journal.progress(passed);
-        }
-        let found = judge.finish().map_err(|fault| changed(&fault))?;
-        if let Some(difference) = self.expected.differences(&found, 1).first() {
-            return Err(changed(difference));
+        while let Some(piece) = dump.more().await? {
+            pour::write(self, stdin, &piece).await?;
+            self.journal.progress(dump.passed);
         }
         // The answer to a broken pipe comes with the exit status.
         let _ = stdin.shutdown().await;
@@ -130,7 +115,7 @@ impl Loading for Load<'_> {
             self.server.site.stall.as_millis(),
             literal(&self.session()),
         );
-        let from = Survey::now(self.server, self.staging).await?.from;
+        let from = Survey::now(self.server, &[self.staging]).await?.from;
         let what = "looking at the load";
         let answer = self.server.run(&from, query, what, SHORT).await?;
         let mut sessions = answer.lines().filter(|line| !line.is_empty()).peekable();

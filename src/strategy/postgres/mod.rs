@@ -1,11 +1,12 @@
-//! PostgreSQL: one database of the server in the container, as a plain dump.
+//! PostgreSQL: one database of the server in the container, or all of them, as a plain dump.
 //!
 //! Backup is the server's own `pg_dump`, streamed. Restore loads into a staging database beside the
 //! one in use, counts every table, then exchanges the two by renaming (`exchange`), so that a
 //! failure at any point leaves the database in use as it was, and a restore can be undone for as
-//! long as the old database is kept.
+//! long as the old database is kept. Of all databases, each is loaded and proved so before any is
+//! exchanged, and they are exchanged together (`swap`).
 //!
-//! Not here yet: custom format, roles, all databases of a server.
+//! Not here yet: custom format, roles.
 
 mod by_hand;
 mod check;
@@ -16,15 +17,20 @@ mod errors;
 mod exchange;
 mod grants;
 mod header;
+mod kept;
 mod load;
 mod names;
+mod plan;
+mod probe;
 mod profile;
 mod restore;
+mod sections;
 mod server;
 mod setting;
 mod settings;
 mod space;
 mod survey;
+mod swap;
 mod timescale;
 mod undo;
 mod validate;
@@ -65,7 +71,7 @@ impl Strategy for Postgres {
     }
 
     fn description(&self) -> &'static str {
-        "One database, dumped with pg_dump while the app runs. A restore can be undone."
+        "One database or all, dumped with pg_dump while the app runs. A restore can be undone."
     }
 
     fn icon(&self) -> &'static str {
@@ -100,7 +106,7 @@ impl Strategy for Postgres {
     }
 
     async fn probe(&self, site: &Site) -> Result<Probe, StrategyError> {
-        dump::probe(site).await
+        probe::probe(site).await
     }
 
     async fn destination(&self, site: &Site, subject: &str) -> Result<Probe, StrategyError> {
@@ -126,10 +132,10 @@ impl Strategy for Postgres {
     }
 
     async fn settle(&self, site: &Site, steps: &[Step]) -> Result<Settled, StrategyError> {
-        let Some(exchange) = exchange::Exchange::recorded(steps)? else {
+        let Some(swap) = swap::Swap::recorded(steps)? else {
             return Ok(Settled::AsBefore);
         };
-        exchange.settle(&server::Server::of(site).await?).await
+        swap.settle(&server::Server::of(site).await?).await
     }
 
     async fn undo(

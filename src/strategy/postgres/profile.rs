@@ -37,19 +37,17 @@ struct Locale {
     rules: Option<String>,
 }
 
-/// A query (without its `;`) for one profile, or nothing when there is no such database. Columns
-/// that only some versions have are read through JSON.
-pub fn query(database: &str) -> String {
-    let name = literal(database);
-    format!(
-        "SELECT jsonb_build_object(
+/// The profile of the database `d`, as an expression. Columns that only some versions have are read
+/// through JSON.
+pub const OBJECT: &str = "jsonb_build_object(
   'owner', pg_get_userbyid(d.datdba), 'encoding', pg_encoding_to_char(d.encoding),
   'locale', jsonb_build_object('collate', d.datcollate, 'ctype', d.datctype,
     'provider', CASE to_jsonb(d)->>'datlocprovider'
       WHEN 'i' THEN 'icu' WHEN 'b' THEN 'builtin' WHEN 'c' THEN 'libc' END,
     'name', coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale'),
     'rules', to_jsonb(d)->>'daticurules'),
-  'tablespace', t.spcname, 'connection_limit', d.datconnlimit, 'is_template', d.datistemplate,
+  'tablespace', (SELECT t.spcname FROM pg_tablespace t WHERE t.oid = d.dattablespace),
+  'connection_limit', d.datconnlimit, 'is_template', d.datistemplate,
   'comment', shobj_description(d.oid, 'pg_database'),
   'grants', CASE WHEN d.datacl IS NOT NULL THEN coalesce((SELECT jsonb_agg(jsonb_build_object(
       'grantor', pg_get_userbyid(grantor), 'privilege', privilege_type, 'grantable', is_grantable,
@@ -60,9 +58,12 @@ pub fn query(database: &str) -> String {
       'role', CASE WHEN setrole <> 0 THEN pg_get_userbyid(setrole) END)
       ORDER BY setrole, place)
     FROM pg_db_role_setting, unnest(setconfig) WITH ORDINALITY AS kept (assignment, place)
-    WHERE setdatabase = d.oid), '[]'))
-FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace WHERE d.datname = {name}"
-    )
+    WHERE setdatabase = d.oid), '[]'))";
+
+/// Asks for one profile; no answer when there is no such database.
+pub fn query(database: &str) -> String {
+    let name = literal(database);
+    format!("SELECT {OBJECT} FROM pg_database d WHERE d.datname = {name};\n")
 }
 
 impl Profile {

@@ -1,25 +1,29 @@
-//! Restore: load into a staging database, prove it, exchange it with the one in use. Until the
-//! exchange nothing of the database in use is touched; after it the old one is kept for the undo.
+//! Restore: load each database into a staging database, prove it, and exchange them all with those in
+//! use. Until the exchange nothing in use is touched; after it the old ones are kept for the undo.
 
-use std::mem;
+use std::{collections::BTreeMap, mem};
 
 use super::{
     check,
     exchange::Exchange,
-    header::{self, Header},
+    header,
     load::{Load, fits_one_transaction},
-    names::{self, ident, literal},
+    names::{ident, literal},
+    plan,
     profile::{self, Profile},
+    sections::Sections,
     server::{LONG, Server},
-    settings::not_template,
     space,
     survey::Survey,
+    swap::Swap,
     timescale,
+    validate::of_all,
 };
 use crate::{
     domain::manifest::Fingerprint,
     strategy::{
-        Journal, RawStream, RestorePlan, Restored, Settled, Site, StrategyError, tag, talk,
+        Journal, RawStream, RestorePlan, Restored, Settled, Site, StrategyError, pour::changed,
+        talk,
     },
 };
 
@@ -34,19 +38,22 @@ pub async fn restore(
 ) -> Result<Restored, StrategyError> {
     let (header, artifact) = header::peek(artifact).await?;
     let server = Server::of(site).await?;
-    let database = subject(&server, plan)?;
-    let survey = Survey::of(&server, &database).await?;
-    let exchange = prepare(&survey, &header, plan, &database)?;
+    let expected = plan::databases(&server, &header, plan)?;
+    let names: Vec<&str> = expected.keys().map(String::as_str).collect();
+    let survey = Survey::of(&server, &names).await?;
+    let swap = plan::swap(&survey, &header, plan.id, &names)?;
     space::check(&server, &survey, plan).await?;
 
+    let alone = header.all.then(|| plan::left_alone(&survey, &names));
     let mut work = Work {
         server: &server,
         plan,
-        header,
+        all: header.all,
+        expected: &expected,
         journal,
         survey,
-        exchange,
-        warnings: Vec::new(),
+        swap,
+        warnings: alone.flatten().into_iter().collect(),
     };
     match work.run(artifact).await {
         Ok(restored) => Ok(restored),
@@ -54,102 +61,55 @@ pub async fn restore(
     }
 }
 
-/// What was dumped is what is restored, whatever the config says today; an uploaded dump does not
-/// say.
-fn subject(server: &Server, plan: &RestorePlan) -> Result<String, StrategyError> {
-    let subject = match plan.manifest.source.subject.as_str() {
-        "" => server.settings.database.as_str(),
-        subject => subject,
-    };
-    names::check(subject)
-        .and_then(|()| not_template(subject))
-        .map_err(|problem| {
-            let message = format!("the database name {subject:?} {problem}");
-            StrategyError::refused(message, "Rename the database.")
-        })?;
-    Ok(subject.to_owned())
-}
-
-/// All that can be said against it before anything is done.
-fn prepare(
-    survey: &Survey,
-    header: &Header,
-    plan: &RestorePlan,
-    database: &str,
-) -> Result<Exchange, StrategyError> {
-    if survey.replica {
-        return Err(StrategyError::refused(
-            "this server is a replica, which cannot be written to",
-            "Restore to the primary.",
-        ));
-    }
-    if let Some(major) = header.major.filter(|&major| major > survey.major()) {
-        return Err(StrategyError::refused(
-            format!(
-                "the dump is of PostgreSQL {major}, this server is {}",
-                survey.version
-            ),
-            "Restore to a server that is at least as new.",
-        ));
-    }
-    let before = survey.named(database);
-    if before.is_some_and(|before| before.invalid || !before.open) {
-        return Err(StrategyError::refused(
-            format!("the database {database} is closed to connections"),
-            "Open it with ALTER DATABASE … ALLOW_CONNECTIONS true, or drop it.",
-        ));
-    }
-    if survey.prepared > 0 {
-        return Err(StrategyError::refused(
-            format!("the database {database} has prepared transactions, and cannot be exchanged"),
-            "Commit or roll them back first; the server lists them in pg_prepared_xacts.",
-        ));
-    }
-    if survey.slots > 0 {
-        return Err(StrategyError::refused(
-            format!(
-                "the database {database} has logical replication slots, which a restored one would not have"
-            ),
-            "Drop them first (pg_drop_replication_slot), and set the replication up again afterwards.",
-        ));
-    }
-    // Unique even where two installations, or one that lost its database, restore to one server.
-    let (id, tag) = (plan.id, tag()?);
-    Ok(Exchange {
-        restore: id,
-        database: database.to_owned(),
-        before: before.map(|before| before.oid),
-        incoming: format!("hf_stage_{id}_{tag}"),
-        incoming_id: None,
-        aside: format!("hf_undo_{id}_{tag}"),
-        disposable: true,
-    })
-}
-
 struct Work<'a> {
     server: &'a Server,
     plan: &'a RestorePlan,
-    header: Header,
+    /// The dump is of all databases: of several, with their names.
+    all: bool,
+    expected: &'a BTreeMap<String, Fingerprint>,
     journal: &'a dyn Journal,
     survey: Survey,
-    exchange: Exchange,
+    swap: Swap,
     warnings: Vec<String>,
 }
 
 impl Work<'_> {
     async fn run(&mut self, artifact: RawStream) -> Result<Restored, StrategyError> {
-        let database = self.exchange.database.clone();
-        self.stage().await?;
-        self.load(artifact).await?;
-        let fingerprint = self.check().await?;
-        self.dress().await?;
+        let mut dumps = Sections::new(artifact, &self.plan.fingerprint);
+        let mut found = BTreeMap::new();
+        while found.len() < self.expected.len() && dumps.next().await? {
+            let number = self.number(dumps.database())?;
+            self.stage(number).await?;
+            self.load(number, &mut dumps).await?;
+            let counted = self.check(number, dumps.encoding()).await?;
+            self.dress(number).await?;
+            let database = self.swap.exchanges[number].database.clone();
+            found.insert(database, counted);
+        }
+        if dumps.next().await? || found.len() < self.expected.len() {
+            return Err(changed("it holds other databases"));
+        }
+        let fingerprint = if self.all {
+            of_all(&found)
+        } else {
+            found.into_values().next().unwrap_or_default()
+        };
 
-        let title = format!("Closing {database}");
+        let title = format!("Closing {}", self.swap.title());
         self.step("close", title, true).await?;
-        self.exchange.close(self.server, &self.survey.from).await?;
-        let title = format!("Putting the restored database in the place of {database}");
+        self.swap.close(self.server, &self.survey.from).await?;
+        let title = match &self.swap.exchanges[..] {
+            [one] => format!(
+                "Putting the restored database in the place of {}",
+                one.database
+            ),
+            several => format!(
+                "Putting {} restored databases in their places",
+                several.len()
+            ),
+        };
         self.step("swap", title, true).await?;
-        let kept = self.exchange.swap(self.server, &self.survey.from).await?;
+        let kept = self.swap.exchange(self.server, &self.survey.from).await?;
         Ok(Restored {
             fingerprint,
             kept,
@@ -157,20 +117,35 @@ impl Work<'_> {
         })
     }
 
-    async fn stage(&mut self) -> Result<(), StrategyError> {
-        let staging = self.exchange.incoming.clone();
-        self.step("stage", format!("Creating {staging}"), false)
-            .await?;
-        let create = match &self.survey.profile {
-            Some(before) => before.create(&staging),
-            None => format!("CREATE DATABASE {} TEMPLATE template0;\n", ident(&staging)),
+    /// The exchange that the dump of this database is for.
+    fn number(&self, database: Option<&str>) -> Result<usize, StrategyError> {
+        let Some(database) = database else {
+            return Ok(0);
         };
-        if self.survey.profile.is_none() {
+        let exchanges = &mut self.swap.exchanges.iter();
+        exchanges
+            .position(|exchange| exchange.database == database)
+            .ok_or_else(|| changed("it holds other databases"))
+    }
+
+    async fn stage(&mut self, number: usize) -> Result<(), StrategyError> {
+        let exchange = &self.swap.exchanges[number];
+        let (database, staging) = (exchange.database.clone(), exchange.incoming.clone());
+        let title = if self.all {
+            format!("Creating {staging} for {database}")
+        } else {
+            format!("Creating {staging}")
+        };
+        self.step("stage", title, false).await?;
+        let create = if let Some(before) = self.profile(&database) {
+            before.create(&staging)
+        } else {
+            let undo = if self.all { "; an undo leaves it" } else { "" };
             self.warnings.push(format!(
-                "there was no database {}: it has the server's default encoding, locale and rights",
-                self.exchange.database
+                "there was no database {database}: it has the server's default encoding, locale and rights{undo}"
             ));
-        }
+            format!("CREATE DATABASE {} TEMPLATE template0;\n", ident(&staging))
+        };
         let name = literal(&staging);
         let script =
             format!("{create}SELECT oid::bigint FROM pg_database WHERE datname = {name};\n");
@@ -180,21 +155,19 @@ impl Work<'_> {
             .run(&self.survey.from, script, what, LONG)
             .await?;
         let id = talk::parse(&answer, what)?.first().copied();
-        self.exchange.incoming_id = Some(id.ok_or_else(|| {
+        self.swap.exchanges[number].incoming_id = Some(id.ok_or_else(|| {
             StrategyError::refused(format!("{what} failed: it is not there"), "")
         })?);
         Ok(())
     }
 
-    async fn load(&mut self, artifact: RawStream) -> Result<(), StrategyError> {
-        let staging = &self.exchange.incoming;
-        self.step("load", format!("Loading into {staging}"), false)
-            .await?;
-        let expected = &self.plan.fingerprint;
+    async fn load(&mut self, number: usize, dumps: &mut Sections<'_>) -> Result<(), StrategyError> {
+        let (staging, expected) = self.staging(number);
+        let title = format!("Loading into {staging}");
+        self.step("load", title, false).await?;
         let load = Load {
             server: self.server,
-            staging,
-            expected,
+            staging: &staging,
             one_transaction: fits_one_transaction(expected, self.survey.locks),
             journal: self.journal,
         };
@@ -202,22 +175,25 @@ impl Work<'_> {
         let timescale = timescale::is_in(expected);
         if timescale {
             let script = timescale::before();
-            self.server.run(staging, script, what, LONG).await?;
+            self.server.run(&staging, script, what, LONG).await?;
         }
-        load.run(artifact).await?;
+        load.run(dumps).await?;
         if timescale {
             let script = timescale::after();
-            self.server.run(staging, script, what, LONG).await?;
+            self.server.run(&staging, script, what, LONG).await?;
         }
         Ok(())
     }
 
-    async fn check(&mut self) -> Result<Fingerprint, StrategyError> {
-        let staging = self.exchange.incoming.clone();
-        self.step("check", format!("Counting what is in {staging}"), false)
-            .await?;
-        let found = check::count(self.server, &staging, &self.header).await?;
-        let expected = &self.plan.fingerprint;
+    async fn check(
+        &mut self,
+        number: usize,
+        encoding: Option<&str>,
+    ) -> Result<Fingerprint, StrategyError> {
+        let (staging, expected) = self.staging(number);
+        let title = format!("Counting what is in {staging}");
+        self.step("check", title, false).await?;
+        let found = check::count(self.server, &staging, encoding).await?;
         let fingerprint = found.fingerprint(expected);
         let differences = expected.differences(&fingerprint, DIFFERENCES);
         if let Some(first) = differences.first() {
@@ -238,32 +214,50 @@ impl Work<'_> {
     }
 
     /// Gives the staging database the rest of what the old one has, and looks whether it took it.
-    async fn dress(&mut self) -> Result<(), StrategyError> {
-        let Some(before) = &self.survey.profile else {
+    async fn dress(&mut self, number: usize) -> Result<(), StrategyError> {
+        let Exchange {
+            database, incoming, ..
+        } = &self.swap.exchanges[number];
+        let Some(before) = self.profile(database) else {
             return Ok(());
         };
-        let staging = &self.exchange.incoming;
-        let finish = before.finish(staging) + &profile::query(staging) + ";";
+        let finish = before.finish(incoming) + &profile::query(incoming);
         let what = "preparing the staging database";
         let after: Vec<Profile> = self.server.ask(&self.survey.from, finish, what).await?;
         let differences = after.first().map(|after| before.differences(after));
+        let whose = if self.all {
+            format!("database {database}'s")
+        } else {
+            "database's".to_owned()
+        };
         for what in differences.unwrap_or_default() {
-            let warning = format!("the database's {what} could not be carried over");
+            let warning = format!("the {whose} {what} could not be carried over");
             self.warnings.push(warning);
         }
         Ok(())
     }
 
+    fn staging(&self, number: usize) -> (String, &Fingerprint) {
+        let exchange = &self.swap.exchanges[number];
+        (
+            exchange.incoming.clone(),
+            &self.expected[&exchange.database],
+        )
+    }
+
+    fn profile(&self, database: &str) -> Option<&Profile> {
+        self.survey.named(database)?.profile.as_ref()
+    }
+
     async fn step(&self, name: &str, title: String, touches: bool) -> Result<(), StrategyError> {
-        self.journal
-            .record(self.exchange.step(name, title, touches))
-            .await?;
+        let step = self.swap.step(name, title, touches);
+        self.journal.record(step).await?;
         Ok(())
     }
 
     /// Removes what was begun. A restore whose last answer was lost may have happened after all.
     async fn give_up(self, error: StrategyError) -> Result<Restored, StrategyError> {
-        match self.exchange.settle_quietly(self.server).await {
+        match self.swap.settle_quietly(self.server).await {
             Ok(Settled::Restored(kept)) => Ok(Restored {
                 fingerprint: self.plan.fingerprint.clone(),
                 kept,

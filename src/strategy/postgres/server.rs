@@ -118,8 +118,8 @@ impl Server {
     }
 
     /// Ends sessions by the name they gave themselves; for tools whose stream was given up, which
-    /// may wait for a lock and never notice.
-    pub async fn end_sessions(&self, name: &str) {
+    /// may wait for a lock and never notice. `database` is where they are.
+    pub async fn end_sessions(&self, database: &str, name: &str) {
         let alone = self.uncancelled();
         let script = format!(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = {};",
@@ -127,7 +127,6 @@ impl Server {
         );
         let limit = Duration::from_secs(10);
         // From the database itself: it is open, or there is no session to end.
-        let database = &self.settings.database;
         let _ = alone.run(database, script, "end a session", limit).await;
     }
 }

@@ -13,6 +13,9 @@ pub const USER: &str = "user";
 pub const FORMAT: &str = "format";
 pub const PASSWORD: &str = "password";
 
+/// Instead of a database's name: all of the server, without its templates.
+pub const ALL: &str = "*";
+
 /// The same as fields of the API, for what only the server can say of them.
 pub const DATABASE_FIELD: &str = "options.database";
 pub const USER_FIELD: &str = "options.user";
@@ -22,7 +25,7 @@ pub const FIELDS: &[Field] = &[
     Field {
         name: DATABASE,
         label: "Database",
-        help: "Empty: the one that the container was made for.",
+        help: "Empty: the one that the container was made for. *: all of the server, without templates.",
         required: false,
         secret: false,
     },
@@ -44,7 +47,9 @@ pub const FIELDS: &[Field] = &[
 
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// Where `all` are meant: the one that the container was made for.
     pub database: String,
+    pub all: bool,
     pub user: String,
     pub password: Option<Secret>,
     /// The password is the config's own, so it has to be right. One from the environment counted
@@ -58,6 +63,7 @@ pub fn check(options: &Options) -> Result<(), FieldErrors> {
     for (name, value) in &options.plain {
         let problem = match name.as_str() {
             DATABASE | USER if value.is_empty() => Ok(()),
+            DATABASE if value == ALL => Ok(()),
             DATABASE => names::check(value).and_then(|()| not_template(value)),
             USER => names::check(value),
             FORMAT if ["", "plain"].contains(&value.as_str()) => Ok(()),
@@ -102,7 +108,9 @@ impl Settings {
                 .await?
                 .unwrap_or_else(|| "postgres".to_owned()),
         };
-        let database = match explicit(DATABASE) {
+        let named = explicit(DATABASE);
+        let all = named.as_deref() == Some(ALL);
+        let database = match named.filter(|_| !all) {
             Some(database) => database,
             None => site
                 .told(&["POSTGRES_DB"])
@@ -126,6 +134,7 @@ impl Settings {
         };
         Ok(Self {
             database,
+            all,
             user,
             password,
             password_is_explicit: explicit.is_some(),

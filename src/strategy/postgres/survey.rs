@@ -29,15 +29,9 @@ pub struct Survey {
     pub replica: bool,
     /// Locks that fit into the server's memory.
     pub locks: u64,
-    /// Prepared transactions of the database that all is about: they keep it from being renamed.
-    pub prepared: u64,
-    /// Its logical replication slots: they belong to the database and not to its name.
-    pub slots: u64,
     /// Where its files lie; `None` when the user may not know.
     pub directory: Option<String>,
     pub databases: Vec<Database>,
-    /// Of the database that all is about, if it is there.
-    pub profile: Option<Profile>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -47,12 +41,34 @@ pub struct Database {
     pub open: bool,
     /// What is left of one whose dropping was broken off.
     pub invalid: bool,
+    pub template: bool,
+    /// Prepared transactions: they keep it from being renamed.
+    pub prepared: u64,
+    /// Logical replication slots: they belong to the database and not to its name.
+    pub slots: u64,
+    /// Only of databases that all is about.
+    pub profile: Option<Profile>,
+}
+
+impl Database {
+    /// Whether a restore made it, beside the databases of others.
+    pub fn is_ours(&self) -> bool {
+        let parts = ["hf_stage_", "hf_undo_", "hf_undone_"];
+        let rest = parts.iter().find_map(|part| self.name.strip_prefix(part));
+        rest.and_then(|rest| rest.split_once('_'))
+            .is_some_and(|(restore, tag)| {
+                !restore.is_empty()
+                    && restore.bytes().all(|byte| byte.is_ascii_digit())
+                    && tag.len() == 8
+                    && tag.bytes().all(|byte| byte.is_ascii_hexdigit())
+            })
+    }
 }
 
 impl Survey {
-    /// Looks from a database other than the one that all is about, waiting for a server that is
-    /// just coming up.
-    pub async fn of(server: &Server, about: &str) -> Result<Self, StrategyError> {
+    /// Looks from a database other than those that all is about, waiting for a server that is just
+    /// coming up.
+    pub async fn of(server: &Server, about: &[&str]) -> Result<Self, StrategyError> {
         let deadline = time::Instant::now() + COMING_UP;
         loop {
             match Self::now(server, about).await {
@@ -67,10 +83,11 @@ impl Survey {
     }
 
     /// The same, without waiting.
-    pub async fn now(server: &Server, about: &str) -> Result<Self, StrategyError> {
+    pub async fn now(server: &Server, about: &[&str]) -> Result<Self, StrategyError> {
+        let own = server.settings.database.as_str();
         let mut last = None;
-        for from in ["postgres", "template1", &server.settings.database] {
-            if from == about {
+        for from in ["postgres", "template1", own] {
+            if about.contains(&from) {
                 continue;
             }
             match Self::from(server, from, about).await {
@@ -79,9 +96,10 @@ impl Survey {
             }
         }
         // None of the usual ones is there: any other will do.
-        let survey = Self::from(server, about, about).await;
+        let first = about.first().copied().unwrap_or(own);
+        let survey = Self::from(server, first, about).await;
         let survey = survey.map_err(|error| last.unwrap_or(error))?;
-        let ours = |d: &Database| d.name == about || d.name.starts_with("hf_");
+        let ours = |d: &Database| about.contains(&d.name.as_str()) || d.name.starts_with("hf_");
         // Some names are a whole connection string to the tools.
         let plain = |d: &Database| names::check(&d.name).is_ok();
         let other = |d: &&Database| d.open && !d.invalid && !ours(d) && plain(d);
@@ -91,13 +109,16 @@ impl Survey {
                 ..survey
             }),
             None => Err(StrategyError::refused(
-                format!("there is no database beside {about} to work from"),
+                format!(
+                    "there is no database beside {} to work from",
+                    about.join(", ")
+                ),
                 "Create the database postgres.",
             )),
         }
     }
 
-    async fn from(server: &Server, from: &str, about: &str) -> Result<Self, StrategyError> {
+    async fn from(server: &Server, from: &str, about: &[&str]) -> Result<Self, StrategyError> {
         let found: Vec<Self> = server.ask(from, query(about), WHAT).await?;
         let survey = found.into_iter().next().ok_or_else(|| {
             StrategyError::refused(format!("{WHAT} failed: the server said nothing"), "")
@@ -122,8 +143,9 @@ impl Survey {
 }
 
 /// Columns of settings are in all versions; settings that this user may not see are absent.
-fn query(about: &str) -> String {
-    let (profile, name) = (profile::query(about), literal(about));
+fn query(about: &[&str]) -> String {
+    let about: Vec<String> = about.iter().map(|name| literal(name)).collect();
+    let (profile, about) = (profile::OBJECT, about.join(", "));
     format!(
         "SELECT jsonb_build_object(
   'version', split_part(current_setting('server_version'), ' ', 1),
@@ -131,12 +153,13 @@ fn query(about: &str) -> String {
   'replica', pg_is_in_recovery(),
   'locks', current_setting('max_locks_per_transaction')::int
     * (current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int),
-  'prepared', (SELECT count(*) FROM pg_prepared_xacts WHERE database = {name}),
-  'slots', (SELECT count(*) FROM pg_replication_slots WHERE database = {name}),
   'directory', (SELECT setting FROM pg_settings WHERE name = 'data_directory'),
-  'databases', (SELECT jsonb_agg(jsonb_build_object('oid', oid::bigint, 'name', datname,
-    'open', datallowconn, 'invalid', datconnlimit = -2) ORDER BY datname) FROM pg_database),
-  'profile', ({profile}));"
+  'databases', (SELECT jsonb_agg(jsonb_build_object('oid', d.oid::bigint, 'name', d.datname,
+    'open', d.datallowconn, 'invalid', d.datconnlimit = -2, 'template', d.datistemplate,
+    'prepared', (SELECT count(*) FROM pg_prepared_xacts x WHERE x.database = d.datname),
+    'slots', (SELECT count(*) FROM pg_replication_slots s WHERE s.database = d.datname),
+    'profile', CASE WHEN d.datname = ANY (ARRAY[{about}]::name[]) THEN {profile} END)
+    ORDER BY d.datname) FROM pg_database d));"
     )
 }
 

@@ -80,3 +80,44 @@ async fn the_manifests_own_commands_restore_the_artifact() {
             .assert_is(&original, "without the database");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_manifests_own_commands_restore_all_databases() {
+    let place = Place::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let odd = "it's \"odd\" $(id) \\ %s";
+    let names = ["postgres", "shop", odd];
+    for name in names {
+        place.make_small(name);
+    }
+    let original = names.map(|name| place.content(name));
+    let backup = back_up(&place.site_with(&[("database", "*")], None).await)
+        .await
+        .unwrap();
+    let mut encoder = GzEncoder::new(Vec::new(), Level::fast());
+    encoder.write_all(&backup.bytes).unwrap();
+    let file = "it's all.sql.gz";
+    std::fs::write(folder.path().join(file), encoder.finish().unwrap()).unwrap();
+    let mut manifest = backup.plan(1).manifest;
+    manifest.source.container.clone_from(&place.bed.name);
+    manifest.artifact.compression = Compression::Gzip;
+
+    place.sql("shop", CHANGE);
+    place.sql("postgres", "DROP TABLE things CASCADE");
+    place.sql(
+        "template1",
+        "DROP DATABASE \"it's \"\"odd\"\" $(id) \\ %s\"",
+    );
+    for line in postgres().by_hand(&manifest, file) {
+        let run = Command::new("sh")
+            .args(["-c", &line])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stderr);
+        assert!(run.status.success(), "{line}: {said}");
+    }
+    for (name, original) in names.iter().zip(&original) {
+        place.content(name).assert_is(original, name);
+    }
+}

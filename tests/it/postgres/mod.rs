@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout)] // Figures.
 
+mod all;
 mod artifacts;
 mod by_hand;
 mod crashes;

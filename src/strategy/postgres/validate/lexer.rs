@@ -119,6 +119,11 @@ impl Lexer {
         step
     }
 
+    /// Whether the next byte begins something new.
+    pub fn is_between(&self) -> bool {
+        matches!(self.state, State::Between)
+    }
+
     /// What the end of the input completes; `None` when it is in the middle of something.
     pub fn end(&self) -> Option<Event> {
         match self.state {

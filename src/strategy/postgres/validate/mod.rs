@@ -12,10 +12,14 @@
 //! Nearly all bytes are rows: `copy` handles these at the speed of memory.
 
 mod copy;
+mod foreign;
 mod lexer;
+pub mod marks;
 mod scan;
 mod statement;
 mod token;
+
+use std::collections::BTreeMap;
 
 use self::scan::Scanner;
 use crate::{domain::manifest::Fingerprint, strategy::Validator};
@@ -24,6 +28,15 @@ use crate::{domain::manifest::Fingerprint, strategy::Validator};
 pub const UNIT: &str = "rows";
 /// Key of the number of large objects, which belong to no table. Absent when there are none.
 pub const LARGE_OBJECTS: &str = "large objects";
+
+/// Which part of a dump a byte belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// What is around and between the dumps of single databases.
+    Outside,
+    /// The dump of one database, to be loaded into it.
+    Database,
+}
 
 #[derive(Default)]
 pub struct PlainDump {
@@ -34,6 +47,22 @@ impl PlainDump {
     /// What is wrong with the bytes so far, as soon as it is known.
     pub fn fault(&self) -> Option<&str> {
         self.scanner.fault()
+    }
+
+    /// As `feed`, to the end of a section at most: which one, and how far. Short of all when there is
+    /// a fault.
+    pub fn advance(&mut self, chunk: &[u8]) -> (Section, usize) {
+        self.scanner.advance(chunk)
+    }
+
+    /// The database at hand, of several.
+    pub fn database(&self) -> Option<&str> {
+        self.scanner.database()
+    }
+
+    /// The encoding of the dump at hand, as the server names it.
+    pub fn encoding(&self) -> Option<&str> {
+        self.scanner.encoding()
     }
 }
 
@@ -48,6 +77,42 @@ impl Validator for PlainDump {
             unit: UNIT.to_owned(),
             counts,
         })
+    }
+}
+
+/// The databases of a dump of several, each with the fingerprint that it has alone.
+pub fn by_database(fingerprint: &Fingerprint) -> BTreeMap<String, Fingerprint> {
+    let mut databases: BTreeMap<String, Fingerprint> = BTreeMap::new();
+    for (key, &count) in &fingerprint.counts {
+        let Some((database, key)) = marks::database_of(key) else {
+            continue;
+        };
+        let own = databases.entry(database).or_insert_with(|| Fingerprint {
+            unit: UNIT.to_owned(),
+            counts: BTreeMap::new(),
+        });
+        // Where there is nothing else to count, their absence is noted.
+        if key != LARGE_OBJECTS || count > 0 {
+            own.counts.insert(key.to_owned(), count);
+        }
+    }
+    databases
+}
+
+/// The other way round.
+pub fn of_all(databases: &BTreeMap<String, Fingerprint>) -> Fingerprint {
+    let mut counts = BTreeMap::new();
+    for (database, own) in databases {
+        let prefix = marks::prefix(database);
+        let keys = own.counts.iter();
+        counts.extend(keys.map(|(key, &count)| (format!("{prefix}{key}"), count)));
+        if own.counts.is_empty() {
+            counts.insert(format!("{prefix}{LARGE_OBJECTS}"), 0);
+        }
+    }
+    Fingerprint {
+        unit: UNIT.to_owned(),
+        counts,
     }
 }
 
@@ -72,5 +137,7 @@ fn part(name: &[u8]) -> String {
     }
 }
 
+#[cfg(test)]
+mod several;
 #[cfg(test)]
 mod tests;

@@ -31,6 +31,8 @@ pub enum Meaning {
     Insert(String, u64),
     LargeObject,
     StandardStrings(bool),
+    /// What follows is text in this encoding, as the server names it.
+    Encoding(String),
 }
 
 #[derive(Debug, Default)]
@@ -178,6 +180,14 @@ impl Statement {
                 return Err(format!(
                     "text in the encoding {encoding}; dump with --encoding=UTF8"
                 ));
+            }
+            let plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+            if let [_, _, _, (Kind::Text, name)] = &self.head[..]
+                && let Ok(name) = std::str::from_utf8(name)
+                && !name.is_empty()
+                && name.chars().all(plain)
+            {
+                return Ok(Meaning::Encoding(name.to_owned()));
             }
         }
         Ok(Meaning::Nothing)
