@@ -154,7 +154,7 @@ fn what_is_no_row_of_dumps_is_refused() {
             "psql command",
         ),
         ("\\unrestrict a\n", "\\connect \"b\"\n", "psql command"),
-        ("\\unrestrict a\n", "", "psql command"),
+        ("\\unrestrict a\n", "", "follows"),
         (
             "FROM stdin;\n1\n\\.",
             "FROM stdin;\n1\n\\.\n\\connect \"b\"",
