@@ -5,6 +5,7 @@ mod document;
 mod input;
 mod roles;
 mod sessions;
+mod targets;
 mod uploads;
 mod whole;
 
