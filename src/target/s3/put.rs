@@ -39,7 +39,8 @@ pub async fn put(
     if store.find(key).await?.is_some() {
         return Err(store.exists(key));
     }
-    let mut attempt = Attempt(Some(Work {
+    let mut attempt = Attempt(None);
+    let work = attempt.0.insert(Work {
         store: store.clone(),
         key: key.clone(),
         mark: Ulid::generate().to_string(),
@@ -50,24 +51,13 @@ pub async fn put(
         committing: None,
         committed: false,
         _turn: turn,
-    }));
-    let result = match &mut attempt.0 {
-        Some(work) => work.run(body, whole).await,
-        None => unreachable!("it was just given"),
-    };
-    match (result, &mut attempt.0) {
-        (Ok(stored), work) => {
-            *work = None;
-            Ok(stored)
-        }
-        (Err(error), work) => {
-            if let Some(work) = work {
-                clean::take_back(work).await;
-            }
-            *work = None;
-            Err(error)
-        }
+    });
+    let result = work.run(body, whole).await;
+    if result.is_err() {
+        clean::take_back(work).await;
     }
+    attempt.0 = None;
+    result
 }
 
 /// Takes the put back when its future is dropped, also while it is being taken back.

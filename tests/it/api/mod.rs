@@ -6,6 +6,7 @@ mod input;
 mod metrics;
 mod roles;
 mod sessions;
+mod targets;
 mod uploads;
 mod whole;
 
