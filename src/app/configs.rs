@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{AppError, Caller, Holdfast, Result, Vault, hooks, sites};
+use super::{AppError, Caller, Holdfast, Result, Vault, hooks, sites, slots};
 use crate::{
     domain::{
         access::Role,
@@ -17,6 +17,7 @@ use crate::{
         manifest::Compression,
         retention::{Gfs, Retention},
         secret::Secret,
+        slots::MissedPolicy,
     },
     log::{LogError, Unit},
     readmodel::{apps, configs},
@@ -41,6 +42,10 @@ pub struct ConfigInput {
     pub target_settings: Option<BTreeMap<String, Secret>>,
     pub schedule_cron: Option<String>,
     pub time_zone: Option<String>,
+    /// `skip`, `one`, `all`.
+    pub missed_policy: Option<String>,
+    /// With `all`: how far back, in hours.
+    pub missed_window: Option<u32>,
     pub enabled: Option<bool>,
     pub compression: Option<String>,
     /// `count`, `time` (or `days`), `gfs`.
@@ -133,6 +138,8 @@ impl Holdfast {
         self.log()
             .write(caller.cause(), move |unit| {
                 Box::pin(async move {
+                    // What came due under the old schedule ends under it.
+                    while slots::settle_due(unit, id).await? {}
                     let spec = draft.seal(&vault, unit).await?;
                     unit.execute::<Config>(id.0, ConfigCommand::Change { spec })
                         .await
@@ -282,6 +289,14 @@ impl Draft {
                 ),
             }
         }
+        match merge_missed(
+            spec.missed_policy,
+            input.missed_policy.as_deref(),
+            input.missed_window,
+        ) {
+            Ok(policy) => spec.missed_policy = policy,
+            Err(problem) => errors.merge(Err(problem)),
+        }
         let same_target = input.target.as_ref().is_none_or(|t| *t == spec.target);
         set(&mut spec.target, input.target);
         if !same_target {
@@ -362,6 +377,29 @@ fn split_target(
         .map(|(key, value)| (key, value.expose().clone()))
         .collect();
     keep_masked(&mut spec.target_secrets, Some(secrets))
+}
+
+fn merge_missed(
+    present: MissedPolicy,
+    name: Option<&str>,
+    window: Option<u32>,
+) -> Result<MissedPolicy, FieldErrors> {
+    let hours = match present {
+        MissedPolicy::All { hours } => hours,
+        MissedPolicy::Skip | MissedPolicy::One => 24,
+    };
+    Ok(match name.unwrap_or(present.name()) {
+        "skip" => MissedPolicy::Skip,
+        // As the first version called it.
+        "one" | "catch_up" => MissedPolicy::One,
+        "all" => MissedPolicy::All {
+            hours: window.unwrap_or(hours),
+        },
+        _ => {
+            let problem = one_of(["skip", "one", "all"]);
+            return Err(FieldErrors::one("missed_policy", problem));
+        }
+    })
 }
 
 fn merge_retention(present: Retention, input: &ConfigInput) -> Result<Retention, FieldErrors> {

@@ -22,6 +22,7 @@ mod retention;
 mod runs;
 mod settle;
 mod sites;
+mod slots;
 mod system;
 mod tokens;
 mod undo;

@@ -370,9 +370,10 @@ async fn die_at(lane: &mut Lane, point: &str, run: i64, backed_up: &str) {
     let before = lane.digest();
     let in_restore = point.starts_with("restore.");
     let in_retention = point.starts_with("prune.");
-    let older = match in_retention {
-        true => Some(lane.run_of(lane.pruned).await),
-        false => None,
+    let older = if in_retention {
+        Some(lane.run_of(lane.pruned).await)
+    } else {
+        None
     };
     lane.server.respawn(&[("HOLDFAST_FAILPOINT", point)]);
     let mut asked = None;

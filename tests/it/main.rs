@@ -32,6 +32,7 @@ mod retention;
 mod samples;
 mod server;
 mod slice;
+mod slots;
 mod sqlite;
 mod strategies;
 mod targets;

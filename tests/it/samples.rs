@@ -12,9 +12,11 @@ use holdfast::domain::{
     failure::Failure,
     hook::{HookOutcome, HookReport, Phase},
     ids::{AppId, ConfigId, RestoreId, RunId, TokenId, UserId},
+    lateness::Overdue,
     manifest::{Artifact, Compression, Fingerprint, Source},
     restore::{Destination, Kept, RestoreEvent, RestoreSource, Step, Upload},
     run::{Obligation, Pin, RunEvent, Stage, Trigger},
+    slots::{MissedPolicy, Slots},
 };
 
 pub fn time() -> DateTime<Utc> {
@@ -45,6 +47,7 @@ pub fn config_spec() -> ConfigSpec {
         target_secrets: secret("secret_key"),
         schedule_cron: "0 2 * * *".into(),
         time_zone: "Europe/Berlin".into(),
+        missed_policy: MissedPolicy::One,
         enabled: true,
         compression: Compression::Zstd,
         retention: Retention::Time { days: 30 },
@@ -52,6 +55,14 @@ pub fn config_spec() -> ConfigSpec {
         // Came later: their stored form has a golden file of its own.
         pre_hooks: vec![],
         post_hooks: vec![],
+    }
+}
+
+pub fn slots() -> Slots {
+    Slots {
+        first: time(),
+        last: time() + chrono::TimeDelta::hours(1),
+        count: 2,
     }
 }
 
@@ -151,6 +162,18 @@ pub fn all() -> Vec<Event> {
             spec: config_spec(),
         }
         .into(),
+        ConfigEvent::SlotsSkipped {
+            slots: slots(),
+            run: RunId(12),
+        }
+        .into(),
+        ConfigEvent::SlotsMissed { slots: slots() }.into(),
+        ConfigEvent::ClockSetBack { now: time() }.into(),
+        ConfigEvent::Overdue {
+            how: Overdue::Missed,
+            promised: time(),
+        }
+        .into(),
         ConfigEvent::Removed {}.into(),
     ];
     let run = [
@@ -160,6 +183,7 @@ pub fn all() -> Vec<Event> {
             config,
             trigger: Trigger::Schedule,
             key: None,
+            slot: None,
         },
         RunEvent::Started {
             attempt: 1,
