@@ -113,6 +113,10 @@ pub struct EngineArgs {
     #[arg(long, env = "HOLDFAST_EXEC_HOOKS")]
     pub exec_hooks: bool,
 
+    /// Webhooks may go to addresses of private networks, this host's own among them
+    #[arg(long, env = "HOLDFAST_PRIVATE_WEBHOOKS")]
+    pub private_webhooks: bool,
+
     /// File that holds the master key of the vault, 64 hexadecimal digits; else HOLDFAST_MASTER_KEY in the
     /// environment, else the file `master.key` in the data folder
     #[arg(long, env = "HOLDFAST_MASTER_KEY_FILE", value_name = "PATH")]
@@ -138,6 +142,7 @@ impl Config {
         settings.stall = Duration::from_secs(engine.stall.max(1));
         settings.keep_undo = Duration::from_secs(engine.keep_undo);
         settings.exec_hooks = engine.exec_hooks;
+        settings.private_webhooks = engine.private_webhooks;
         settings.retry_base = Duration::from_secs(engine.retry.max(1));
         Ok(Self {
             settings,

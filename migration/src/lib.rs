@@ -10,6 +10,7 @@ mod m20261125_000010_uploads;
 mod m20261125_000011_restore_sources;
 mod m20261129_000010_pruned_runs;
 mod m20261129_000011_slots;
+mod m20261129_000012_webhooks;
 
 pub struct Migrator;
 
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261125_000011_restore_sources::Migration),
             Box::new(m20261129_000010_pruned_runs::Migration),
             Box::new(m20261129_000011_slots::Migration),
+            Box::new(m20261129_000012_webhooks::Migration),
         ]
     }
 }

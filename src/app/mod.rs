@@ -10,6 +10,7 @@ mod caller;
 mod composed;
 mod configs;
 mod coverage;
+mod deliveries;
 mod detect;
 mod error;
 mod hooks;
@@ -28,6 +29,7 @@ mod tokens;
 mod undo;
 mod uploads;
 mod vault;
+mod webhooks;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -40,6 +42,7 @@ pub use self::{
     caller::Caller,
     configs::{ConfigInput, KeepInput, MASK},
     coverage::Unprotected,
+    deliveries::Delivery,
     detect::{Detection, Origin, Project, Service},
     error::AppError,
     restores::{Preview, RestoreInput},
@@ -49,6 +52,7 @@ pub use self::{
     tokens::Token,
     uploads::{Received, UploadInput},
     vault::{MasterKey, Vault, write_private},
+    webhooks::{SavedWebhook, WebhookInput},
 };
 use self::{auth::Throttle, sites::ServiceLocks};
 use crate::{
@@ -77,6 +81,9 @@ pub struct Settings {
     pub retry_max: Duration,
     /// Whether hooks may run commands in containers. Only the server's own configuration says so.
     pub exec_hooks: bool,
+    /// Whether webhooks may go to addresses of private networks. Only the server's own configuration says
+    /// so.
+    pub private_webhooks: bool,
 }
 
 impl Settings {
@@ -88,6 +95,7 @@ impl Settings {
             retry_base: Duration::from_secs(10),
             retry_max: Duration::from_secs(10 * 60),
             exec_hooks: false,
+            private_webhooks: false,
         }
     }
 }
@@ -109,6 +117,8 @@ struct Inner {
     services: ServiceLocks,
     throttle: Throttle,
     seen: coverage::Seen,
+    /// Rung when something is to be told to webhooks.
+    letters: tokio::sync::Notify,
     receiving: uploads::Receiving,
     /// Turns at hashing passwords.
     hashing: Semaphore,
@@ -142,6 +152,7 @@ impl Holdfast {
             services: ServiceLocks::default(),
             throttle: Throttle::default(),
             seen: coverage::Seen::default(),
+            letters: tokio::sync::Notify::new(),
             receiving: uploads::Receiving::default(),
             hashing: Semaphore::new(HASHERS),
             jobs: Arc::default(),

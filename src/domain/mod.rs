@@ -20,3 +20,4 @@ pub mod schedule;
 pub mod secret;
 pub mod slots;
 pub mod text;
+pub mod webhook;

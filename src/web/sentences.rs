@@ -17,6 +17,7 @@ use crate::{
         restore::{RestoreEvent, RestoreSource},
         run::RunEvent,
         slots::Slots,
+        webhook::WebhookEvent,
     },
     log::Recorded,
     readmodel::{apps, configs},
@@ -79,6 +80,7 @@ pub fn what(event: &Event) -> String {
         Event::Restore(event) => of_restore(event),
         Event::Access(event) => of_access(event),
         Event::Audit(event) => of_audit(event),
+        Event::Webhook(event) => of_webhook(event),
     }
 }
 
@@ -119,6 +121,16 @@ fn of_config(event: &ConfigEvent) -> String {
             },
             promised.format("%a %-d %b, %H:%M UTC")
         ),
+    }
+}
+
+fn of_webhook(event: &WebhookEvent) -> String {
+    match event {
+        WebhookEvent::Added { webhook, spec } => {
+            format!("Webhook {webhook} added, to {}", spec.origin)
+        }
+        WebhookEvent::Changed { spec } => format!("Webhook changed, to {}", spec.origin),
+        WebhookEvent::Removed {} => "Webhook removed".to_owned(),
     }
 }
 

@@ -108,6 +108,7 @@ impl House {
             stall,
             keep_undo: 3600,
             exec_hooks: true,
+            private_webhooks: true,
             retry: 1,
             master_key_file: None,
         };

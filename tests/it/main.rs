@@ -37,4 +37,5 @@ mod sqlite;
 mod strategies;
 mod targets;
 mod volume;
+mod webhooks;
 mod workbench;

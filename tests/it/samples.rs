@@ -11,12 +11,13 @@ use holdfast::domain::{
     event::Event,
     failure::Failure,
     hook::{HookOutcome, HookReport, Phase},
-    ids::{AppId, ConfigId, RestoreId, RunId, TokenId, UserId},
+    ids::{AppId, ConfigId, RestoreId, RunId, TokenId, UserId, WebhookId},
     lateness::Overdue,
     manifest::{Artifact, Compression, Fingerprint, Source},
     restore::{Destination, Kept, RestoreEvent, RestoreSource, Step, Upload},
     run::{Obligation, Pin, RunEvent, Stage, Trigger},
     slots::{MissedPolicy, Slots},
+    webhook::{Topic, WebhookEvent, WebhookSpec},
 };
 
 pub fn time() -> DateTime<Utc> {
@@ -55,6 +56,18 @@ pub fn config_spec() -> ConfigSpec {
         // Came later: their stored form has a golden file of its own.
         pre_hooks: vec![],
         post_hooks: vec![],
+    }
+}
+
+pub fn webhook_spec() -> WebhookSpec {
+    WebhookSpec {
+        name: "On call".into(),
+        kind: "standard".into(),
+        topics: vec![Topic::BackupFailed, Topic::BackupMissed],
+        enabled: true,
+        origin: "https://example.org".into(),
+        url: SecretRef("vault:02".into()),
+        secret: Some(SecretRef("vault:03".into())),
     }
 }
 
@@ -264,6 +277,17 @@ pub fn all() -> Vec<Event> {
         AuditEvent::Rebuilt { events: 99 },
     ];
     events.extend(audit.map(Event::from));
+    let webhook = [
+        WebhookEvent::Added {
+            webhook: WebhookId(1),
+            spec: webhook_spec(),
+        },
+        WebhookEvent::Changed {
+            spec: webhook_spec(),
+        },
+        WebhookEvent::Removed {},
+    ];
+    events.extend(webhook.map(Event::from));
     events
 }
 

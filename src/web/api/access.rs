@@ -79,6 +79,14 @@ pub const OPERATIONS: &[Operation] = &[
     ("GET", "/apikeys", VIEWER),
     ("POST", "/apikeys", VIEWER),
     ("DELETE", "/apikeys/{id}", VIEWER),
+    // Who is told outside
+    ("GET", "/webhooks", ADMIN),
+    ("POST", "/webhooks", ADMIN),
+    ("POST", "/webhooks/test", ADMIN),
+    ("PUT", "/webhooks/{id}", ADMIN),
+    ("DELETE", "/webhooks/{id}", ADMIN),
+    ("GET", "/webhooks/{id}/deliveries", ADMIN),
+    ("POST", "/webhooks/deliveries/{id}/redelivery", ADMIN),
     // The server itself
     ("GET", "/system/doctor", ADMIN),
     ("POST", "/system/rebuild", ADMIN),

@@ -25,6 +25,7 @@ mod uploads;
 mod users;
 mod values;
 mod visit;
+mod webhooks;
 
 use poem::{Endpoint, EndpointExt, Route, get, handler, middleware::CatchPanic, web::Data};
 use poem_openapi::OpenApiService;
@@ -54,7 +55,7 @@ fn service() -> OpenApiService<impl poem_openapi::OpenApi, ()> {
         (detect::Detection, summary::Overview),
         (activity::Activity, audit::Audit),
         (users::Users, apikeys::ApiKeys, session::Sessions),
-        system::System,
+        (system::System, webhooks::Webhooks),
     );
     OpenApiService::new(parts, "Holdfast", env!("CARGO_PKG_VERSION"))
         .description("Backs up and restores what lives in Docker containers.")

@@ -74,6 +74,7 @@ impl Api {
             stall: 10,
             keep_undo: 3600,
             exec_hooks: true,
+            private_webhooks: false,
             retry: 1,
             master_key_file: None,
         };
