@@ -11,6 +11,7 @@ mod m20261125_000011_restore_sources;
 mod m20261129_000010_pruned_runs;
 mod m20261129_000011_slots;
 mod m20261129_000012_webhooks;
+mod m20261129_000013_triggers;
 
 pub struct Migrator;
 
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000010_pruned_runs::Migration),
             Box::new(m20261129_000011_slots::Migration),
             Box::new(m20261129_000012_webhooks::Migration),
+            Box::new(m20261129_000013_triggers::Migration),
         ]
     }
 }

@@ -26,6 +26,7 @@ mod sites;
 mod slots;
 mod system;
 mod tokens;
+mod triggers;
 mod undo;
 mod uploads;
 mod vault;
@@ -50,6 +51,7 @@ pub use self::{
     runs::Download,
     system::{Check, Verdict},
     tokens::Token,
+    triggers::{Call, IssuedTrigger},
     uploads::{Received, UploadInput},
     vault::{MasterKey, Vault, write_private},
     webhooks::{SavedWebhook, WebhookInput},
@@ -116,6 +118,7 @@ struct Inner {
     settings: Settings,
     services: ServiceLocks,
     throttle: Throttle,
+    calls: triggers::Calls,
     seen: coverage::Seen,
     /// Rung when something is to be told to webhooks.
     letters: tokio::sync::Notify,
@@ -151,6 +154,7 @@ impl Holdfast {
             settings,
             services: ServiceLocks::default(),
             throttle: Throttle::default(),
+            calls: triggers::Calls::default(),
             seen: coverage::Seen::default(),
             letters: tokio::sync::Notify::new(),
             receiving: uploads::Receiving::default(),

@@ -119,6 +119,16 @@ impl ConfigSpec {
     }
 }
 
+/// A config's own address, which asks for a run of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trigger {
+    /// Of the token in the address: lower-hex SHA-256.
+    pub digest: String,
+    /// What calls have to be signed with, if they have to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretRef>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigCommand {
     Create {
@@ -130,6 +140,10 @@ pub enum ConfigCommand {
         spec: ConfigSpec,
     },
     Remove,
+    /// None takes it away.
+    SetTrigger {
+        trigger: Option<Trigger>,
+    },
     /// Slots came due and end without a run: `busy` is the run that was in their way, if one was.
     PassSlots {
         slots: Slots,
@@ -159,6 +173,10 @@ pub enum ConfigEvent {
     Changed { revision: u32, spec: ConfigSpec },
     #[serde(rename = "config.removed")]
     Removed {},
+    #[serde(rename = "config.trigger_issued")]
+    TriggerIssued { trigger: Trigger },
+    #[serde(rename = "config.trigger_revoked")]
+    TriggerRevoked {},
     /// They came due while `run` was not over.
     #[serde(rename = "config.slots_skipped")]
     SlotsSkipped { slots: Slots, run: RunId },
@@ -182,6 +200,7 @@ pub struct Config {
     pub revision: u32,
     pub spec: ConfigSpec,
     exists: bool,
+    has_trigger: bool,
     /// What was told last.
     overdue: Option<(Overdue, DateTime<Utc>)>,
 }
@@ -220,6 +239,11 @@ impl Aggregate for Config {
                 vec![]
             }),
             _ if !self.exists => Err(Refusal::NotFound("the config".into())),
+            ConfigCommand::SetTrigger { trigger } => Ok(match trigger {
+                Some(trigger) => vec![ConfigEvent::TriggerIssued { trigger }],
+                None if self.has_trigger => vec![ConfigEvent::TriggerRevoked {}],
+                None => vec![],
+            }),
             ConfigCommand::PassSlots { slots, busy } => Ok(vec![match busy {
                 Some(run) => ConfigEvent::SlotsSkipped { slots, run },
                 None => ConfigEvent::SlotsMissed { slots },
@@ -247,6 +271,7 @@ impl Aggregate for Config {
                     revision: 1,
                     spec: spec.clone(),
                     exists: true,
+                    has_trigger: false,
                     overdue: None,
                 };
             }
@@ -255,6 +280,8 @@ impl Aggregate for Config {
                 self.spec.clone_from(spec);
             }
             ConfigEvent::Removed {} => self.exists = false,
+            ConfigEvent::TriggerIssued { .. } => self.has_trigger = true,
+            ConfigEvent::TriggerRevoked {} => self.has_trigger = false,
             ConfigEvent::SlotsSkipped { .. }
             | ConfigEvent::SlotsMissed { .. }
             | ConfigEvent::ClockSetBack { .. } => {}

@@ -37,6 +37,8 @@ pub enum Trigger {
     Schedule,
     Api,
     Cli,
+    /// The config's own address was called from outside.
+    Hook,
 }
 
 impl Trigger {
@@ -46,6 +48,7 @@ impl Trigger {
             Self::Schedule => "schedule",
             Self::Api => "api",
             Self::Cli => "cli",
+            Self::Hook => "hook",
         }
     }
 }

@@ -14,7 +14,7 @@ use serde_json::Value;
 pub use self::{
     address::{Address, AddressError},
     send::{SendError, send},
-    standard::{new_secret, usable_secret},
+    standard::{Signed, new_secret, usable_secret},
 };
 use crate::domain::secret::Secret;
 

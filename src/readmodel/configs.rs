@@ -37,6 +37,10 @@ pub struct Model {
     /// `missed`.
     pub overdue_since: Option<i64>,
     pub overdue: Option<String>,
+    /// Of the token of its trigger, if it has one.
+    pub trigger_digest: Option<String>,
+    /// Where the vault keeps what calls have to be signed with.
+    pub trigger_secret: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -49,7 +53,7 @@ pub struct Configs;
 impl ReadModel for Configs {
     type Entity = Entity;
     const NAME: &'static str = "backup_configs";
-    const VERSION: i32 = 2;
+    const VERSION: i32 = 3;
 
     fn key(event: &Recorded) -> Option<i64> {
         match &event.event {
@@ -93,6 +97,8 @@ impl ReadModel for Configs {
                 slots_until: at,
                 overdue_since: None,
                 overdue: None,
+                trigger_digest: None,
+                trigger_secret: None,
             }),
             ConfigEvent::Changed { revision, spec } => row.map(|row| Model {
                 strategy: spec.strategy.clone(),
@@ -112,6 +118,16 @@ impl ReadModel for Configs {
             ConfigEvent::Removed {} => row.map(|row| Model {
                 updated_at: at,
                 removed_at: Some(at),
+                ..row
+            }),
+            ConfigEvent::TriggerIssued { trigger } => row.map(|row| Model {
+                trigger_digest: Some(trigger.digest.clone()),
+                trigger_secret: trigger.secret.as_ref().map(|secret| secret.0.clone()),
+                ..row
+            }),
+            ConfigEvent::TriggerRevoked {} => row.map(|row| Model {
+                trigger_digest: None,
+                trigger_secret: None,
                 ..row
             }),
             ConfigEvent::SlotsSkipped { slots, .. } | ConfigEvent::SlotsMissed { slots } => {
@@ -154,6 +170,14 @@ pub async fn of_app(db: &impl ConnectionTrait, app: AppId) -> Result<Vec<Model>,
         .filter(Column::RemovedAt.is_null())
         .order_by_asc(Column::Id)
         .all(db)
+        .await
+}
+
+/// The config whose trigger has a token of that digest.
+pub async fn triggered_by(db: &impl ConnectionTrait, digest: &str) -> Result<Option<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::TriggerDigest.eq(digest))
+        .one(db)
         .await
 }
 

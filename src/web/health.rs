@@ -159,6 +159,8 @@ mod tests {
             slots_until: created,
             overdue_since: None,
             overdue: None,
+            trigger_digest: None,
+            trigger_secret: None,
         }
     }
 

@@ -68,6 +68,8 @@ pub fn config(id: i64, app: i64, cron: &str) -> configs::Model {
         slots_until: millis("2026-11-01T00:00:00Z"),
         overdue_since: None,
         overdue: None,
+        trigger_digest: None,
+        trigger_secret: None,
     }
 }
 

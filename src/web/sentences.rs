@@ -104,6 +104,10 @@ fn of_config(event: &ConfigEvent) -> String {
             )
         }
         ConfigEvent::Removed {} => "Config deleted; its backups stay".to_owned(),
+        ConfigEvent::TriggerIssued { .. } => {
+            "Trigger made; an earlier one works no more".to_owned()
+        }
+        ConfigEvent::TriggerRevoked {} => "Trigger revoked".to_owned(),
         ConfigEvent::SlotsSkipped { slots, run } => {
             format!("{} skipped: run {run} was not over", of_slots(slots))
         }

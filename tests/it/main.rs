@@ -36,6 +36,7 @@ mod slots;
 mod sqlite;
 mod strategies;
 mod targets;
+mod triggers;
 mod volume;
 mod webhooks;
 mod workbench;

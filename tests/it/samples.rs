@@ -7,7 +7,7 @@ use holdfast::domain::{
     access::{AccessEvent, Role, TokenSpec},
     app::{AppEvent, AppSpec},
     audit::AuditEvent,
-    config::{ConfigEvent, ConfigSpec, Retention, SecretRef},
+    config::{self, ConfigEvent, ConfigSpec, Retention, SecretRef},
     event::Event,
     failure::Failure,
     hook::{HookOutcome, HookReport, Phase},
@@ -175,6 +175,14 @@ pub fn all() -> Vec<Event> {
             spec: config_spec(),
         }
         .into(),
+        ConfigEvent::TriggerIssued {
+            trigger: config::Trigger {
+                digest: "cc".repeat(32),
+                secret: Some(SecretRef("vault:04".into())),
+            },
+        }
+        .into(),
+        ConfigEvent::TriggerRevoked {}.into(),
         ConfigEvent::SlotsSkipped {
             slots: slots(),
             run: RunId(12),

@@ -49,6 +49,8 @@ pub const OPERATIONS: &[Operation] = &[
     ("PUT", "/backups/configs/{id}", OPERATOR),
     ("DELETE", "/backups/configs/{id}", OPERATOR),
     ("GET", "/backups/configs/{id}/retention", VIEWER),
+    ("POST", "/backups/configs/{id}/trigger", OPERATOR),
+    ("DELETE", "/backups/configs/{id}/trigger", OPERATOR),
     // Runs
     ("GET", "/backups/summary", VIEWER),
     ("GET", "/apps/{slug}/backups/runs", VIEWER),

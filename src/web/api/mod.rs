@@ -12,6 +12,7 @@ mod apikeys;
 mod apps;
 mod audit;
 mod body;
+mod called;
 mod configs;
 mod detect;
 mod error;
@@ -27,7 +28,7 @@ mod values;
 mod visit;
 mod webhooks;
 
-use poem::{Endpoint, EndpointExt, Route, get, handler, middleware::CatchPanic, web::Data};
+use poem::{Endpoint, EndpointExt, Route, get, handler, middleware::CatchPanic, post, web::Data};
 use poem_openapi::OpenApiService;
 
 /// Everything under `/api`. Takes its data from what it is nested in.
@@ -37,6 +38,13 @@ pub fn endpoint() -> impl Endpoint {
         .at("/openapi.json", get(show_document).data(document))
         .nest("/", service())
         .around(access::check)
+        .with(CatchPanic::new().with_handler(error::panicked))
+        .around(error::render)
+}
+
+/// What stands at `/hooks/{token}`.
+pub fn hooks() -> impl Endpoint {
+    post(called::pull)
         .with(CatchPanic::new().with_handler(error::panicked))
         .around(error::render)
 }

@@ -18,8 +18,11 @@ use holdfast::{
     domain::{
         access::{Role, TokenSpec},
         app::AppSpec,
+        config::{Config as Backup, ConfigCommand},
+        ids::{AppId, ConfigId},
         secret::Secret,
     },
+    log::Cause,
     web::{self, Web},
     work::Work,
 };
@@ -168,6 +171,31 @@ impl Api {
         let method: Method = method.parse().unwrap();
         self.client
             .request(method, format!("{}/api{path}", self.url))
+    }
+
+    /// Outside the API.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    /// A config that no engine was asked about.
+    pub async fn config(&self) -> i64 {
+        let command = ConfigCommand::Create {
+            config: ConfigId(1),
+            app: AppId(1),
+            spec: crate::samples::config_spec(),
+        };
+        let log = self.holdfast.log();
+        log.execute::<Backup>(Cause::system("test"), 1, command)
+            .await
+            .unwrap();
+        1
+    }
+
+    /// All that the log holds, as it is stored.
+    pub async fn events(&self) -> Vec<String> {
+        let events = self.holdfast.log().read_from(0, 10_000).await.unwrap();
+        events.into_iter().map(|event| event.data).collect()
     }
 
     pub fn head(&self) -> i64 {
