@@ -127,6 +127,10 @@ pub struct EngineArgs {
     #[arg(long, env = "HOLDFAST_PRIVATE_TARGETS")]
     pub private_targets: bool,
 
+    /// Webhooks may go to addresses of private networks, this host's own among them
+    #[arg(long, env = "HOLDFAST_PRIVATE_WEBHOOKS")]
+    pub private_webhooks: bool,
+
     /// File that holds the master key of the vault, 64 hexadecimal digits; else HOLDFAST_MASTER_KEY in the
     /// environment, else the file `master.key` in the data folder
     #[arg(long, env = "HOLDFAST_MASTER_KEY_FILE", value_name = "PATH")]
@@ -154,6 +158,7 @@ impl Config {
         settings.exec_hooks = engine.exec_hooks;
         settings.attempts = engine.attempts;
         settings.private_targets = engine.private_targets;
+        settings.private_webhooks = engine.private_webhooks;
         settings.retry_base = Duration::from_secs(engine.retry.max(1));
         Ok(Self {
             settings,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{AppError, Caller, Holdfast, Result, Vault, hooks, sites};
+use super::{AppError, Caller, Holdfast, Result, Vault, hooks, sites, slots};
 use crate::{
     domain::{
         access::Role,
@@ -18,6 +18,7 @@ use crate::{
         manifest::Compression,
         retention::{Gfs, Retention},
         secret::Secret,
+        slots::MissedPolicy,
     },
     log::{LogError, Unit},
     readmodel::{apps, configs},
@@ -42,6 +43,10 @@ pub struct ConfigInput {
     pub target_settings: Option<BTreeMap<String, Secret>>,
     pub schedule_cron: Option<String>,
     pub time_zone: Option<String>,
+    /// `skip`, `one`, `all`.
+    pub missed_policy: Option<String>,
+    /// With `all`: how far back, in hours.
+    pub missed_window: Option<u32>,
     pub enabled: Option<bool>,
     pub compression: Option<String>,
     /// `count`, `time` (or `days`), `gfs`.
@@ -134,6 +139,8 @@ impl Holdfast {
         self.log()
             .write(caller.cause(), move |unit| {
                 Box::pin(async move {
+                    // What came due under the old schedule ends under it.
+                    while slots::settle_due(unit, id).await? {}
                     let spec = draft.seal(&vault, unit).await?;
                     unit.execute::<Config>(id.0, ConfigCommand::Change { spec })
                         .await
@@ -283,6 +290,14 @@ impl Draft {
                 ),
             }
         }
+        match merge_missed(
+            spec.missed_policy,
+            input.missed_policy.as_deref(),
+            input.missed_window,
+        ) {
+            Ok(policy) => spec.missed_policy = policy,
+            Err(problem) => errors.merge(Err(problem)),
+        }
         let same_target = input.target.as_ref().is_none_or(|t| *t == spec.target);
         set(&mut spec.target, input.target);
         if !same_target {
@@ -390,6 +405,29 @@ pub(super) fn told_apart(
     }
     errors.into_result()?;
     Ok((plain, secrets))
+}
+
+fn merge_missed(
+    present: MissedPolicy,
+    name: Option<&str>,
+    window: Option<u32>,
+) -> Result<MissedPolicy, FieldErrors> {
+    let hours = match present {
+        MissedPolicy::All { hours } => hours,
+        MissedPolicy::Skip | MissedPolicy::One => 24,
+    };
+    Ok(match name.unwrap_or(present.name()) {
+        "skip" => MissedPolicy::Skip,
+        // As the first version called it.
+        "one" | "catch_up" => MissedPolicy::One,
+        "all" => MissedPolicy::All {
+            hours: window.unwrap_or(hours),
+        },
+        _ => {
+            let problem = one_of(["skip", "one", "all"]);
+            return Err(FieldErrors::one("missed_policy", problem));
+        }
+    })
 }
 
 fn merge_retention(present: Retention, input: &ConfigInput) -> Result<Retention, FieldErrors> {

@@ -10,6 +10,7 @@ mod caller;
 mod composed;
 mod configs;
 mod coverage;
+mod deliveries;
 mod detect;
 mod error;
 mod hooks;
@@ -23,12 +24,15 @@ mod runs;
 mod sessions;
 mod settle;
 mod sites;
+mod slots;
 mod system;
 mod tokens;
 mod trial;
+mod triggers;
 mod undo;
 mod uploads;
 mod vault;
+mod webhooks;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -41,6 +45,7 @@ pub use self::{
     caller::Caller,
     configs::{ConfigInput, KeepInput, MASK},
     coverage::Unprotected,
+    deliveries::Delivery,
     detect::{Detection, Origin, Project, Service},
     error::AppError,
     restores::{Preview, RestoreInput},
@@ -50,8 +55,10 @@ pub use self::{
     system::{Check, Verdict},
     tokens::Token,
     trial::Trials,
+    triggers::{Call, IssuedTrigger},
     uploads::{Received, UploadInput},
     vault::{MasterKey, Vault, write_private},
+    webhooks::{SavedWebhook, WebhookInput},
 };
 use self::{auth::Throttle, sites::ServiceLocks};
 use crate::{
@@ -84,6 +91,9 @@ pub struct Settings {
     pub exec_hooks: bool,
     /// Whether targets may lie at private addresses. Only the server's own configuration says so.
     pub private_targets: bool,
+    /// Whether webhooks may go to addresses of private networks. Only the server's own configuration says
+    /// so.
+    pub private_webhooks: bool,
 }
 
 impl Settings {
@@ -97,6 +107,7 @@ impl Settings {
             retry_max: Duration::from_secs(10 * 60),
             exec_hooks: false,
             private_targets: false,
+            private_webhooks: false,
         }
     }
 }
@@ -117,7 +128,10 @@ struct Inner {
     settings: Settings,
     services: ServiceLocks,
     throttle: Throttle,
+    calls: triggers::Calls,
     seen: coverage::Seen,
+    /// Rung when something is to be told to webhooks.
+    letters: tokio::sync::Notify,
     receiving: uploads::Receiving,
     /// Turns at hashing passwords.
     hashing: Semaphore,
@@ -152,7 +166,9 @@ impl Holdfast {
             settings,
             services: ServiceLocks::default(),
             throttle: Throttle::default(),
+            calls: triggers::Calls::default(),
             seen: coverage::Seen::default(),
+            letters: tokio::sync::Notify::new(),
             receiving: uploads::Receiving::default(),
             hashing: Semaphore::new(HASHERS),
             jobs: Arc::default(),

@@ -78,6 +78,7 @@ impl Holdfast {
                         config,
                         trigger,
                         key,
+                        slot: None,
                     };
                     unit.execute::<Run>(run.0, command).await?;
                     Ok(run)

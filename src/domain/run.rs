@@ -37,6 +37,8 @@ pub enum Trigger {
     Schedule,
     Api,
     Cli,
+    /// The config's own address was called from outside.
+    Hook,
 }
 
 impl Trigger {
@@ -46,6 +48,7 @@ impl Trigger {
             Self::Schedule => "schedule",
             Self::Api => "api",
             Self::Cli => "cli",
+            Self::Hook => "hook",
         }
     }
 }
@@ -137,6 +140,7 @@ pub enum RunCommand {
         config: ConfigId,
         trigger: Trigger,
         key: Option<RequestKey>,
+        slot: Option<DateTime<Utc>>,
     },
     Start {
         attempt: u32,
@@ -199,6 +203,9 @@ pub enum RunEvent {
         trigger: Trigger,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<RequestKey>,
+        /// The due time of the schedule that it is the run of.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        slot: Option<DateTime<Utc>>,
     },
     #[serde(rename = "run.started")]
     Started { attempt: u32, pin: Box<Pin> },
@@ -311,6 +318,7 @@ impl Aggregate for Run {
                 config,
                 trigger,
                 key,
+                slot,
             } => match self.status {
                 RunStatus::Absent => Ok(vec![RunEvent::Requested {
                     run,
@@ -318,6 +326,7 @@ impl Aggregate for Run {
                     config,
                     trigger,
                     key,
+                    slot,
                 }]),
                 _ => Err(Refusal::Conflict(format!("run {} exists", self.id))),
             },

@@ -74,6 +74,7 @@ where
         .around(errors::show);
     Route::new()
         .nest("/api", api.into_endpoint().around(guard::changes))
+        .at("/hooks/:token", api::hooks())
         .at("/healthz", get(ready::healthy))
         .at("/readyz", get(ready::ready))
         .at("/metrics", get(metrics::show))

@@ -42,7 +42,11 @@ pub fn follow(event: &Recorded) -> Vec<Order> {
     match &event.event {
         Event::Run(change) => after_run(RunId(event.stream.id), change),
         Event::Restore(change) => after_restore(RestoreId(event.stream.id), change),
-        Event::App(_) | Event::Config(_) | Event::Access(_) | Event::Audit(_) => vec![],
+        Event::App(_)
+        | Event::Config(_)
+        | Event::Access(_)
+        | Event::Audit(_)
+        | Event::Webhook(_) => vec![],
     }
 }
 

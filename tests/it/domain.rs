@@ -20,6 +20,7 @@ fn request() -> RunCommand {
         config: ConfigId(1),
         trigger: Trigger::Manual,
         key: None,
+        slot: None,
     }
 }
 

@@ -110,6 +110,7 @@ impl House {
             exec_hooks: true,
             attempts: 2,
             private_targets: true,
+            private_webhooks: true,
             retry: 1,
             master_key_file: None,
         };

@@ -52,6 +52,8 @@ pub const OPERATIONS: &[Operation] = &[
     ("DELETE", "/backups/configs/{id}", OPERATOR),
     ("GET", "/backups/configs/{id}/retention", VIEWER),
     ("POST", "/backups/test-s3", OPERATOR),
+    ("POST", "/backups/configs/{id}/trigger", OPERATOR),
+    ("DELETE", "/backups/configs/{id}/trigger", OPERATOR),
     // Runs
     ("GET", "/backups/summary", VIEWER),
     ("GET", "/apps/{slug}/backups/runs", VIEWER),
@@ -82,6 +84,14 @@ pub const OPERATIONS: &[Operation] = &[
     ("GET", "/apikeys", VIEWER),
     ("POST", "/apikeys", VIEWER),
     ("DELETE", "/apikeys/{id}", VIEWER),
+    // Who is told outside
+    ("GET", "/webhooks", ADMIN),
+    ("POST", "/webhooks", ADMIN),
+    ("POST", "/webhooks/test", ADMIN),
+    ("PUT", "/webhooks/{id}", ADMIN),
+    ("DELETE", "/webhooks/{id}", ADMIN),
+    ("GET", "/webhooks/{id}/deliveries", ADMIN),
+    ("POST", "/webhooks/deliveries/{id}/redelivery", ADMIN),
     // The server itself
     ("GET", "/system/doctor", ADMIN),
     ("POST", "/system/rebuild", ADMIN),

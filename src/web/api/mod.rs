@@ -12,6 +12,7 @@ mod apikeys;
 mod apps;
 mod audit;
 mod body;
+mod called;
 mod configs;
 mod detect;
 mod error;
@@ -26,8 +27,9 @@ mod uploads;
 mod users;
 mod values;
 mod visit;
+mod webhooks;
 
-use poem::{Endpoint, EndpointExt, Route, get, handler, middleware::CatchPanic, web::Data};
+use poem::{Endpoint, EndpointExt, Route, get, handler, middleware::CatchPanic, post, web::Data};
 use poem_openapi::OpenApiService;
 
 pub use self::error::ApiError;
@@ -39,6 +41,13 @@ pub fn endpoint() -> impl Endpoint {
         .at("/openapi.json", get(show_document).data(document))
         .nest("/", service())
         .around(access::check)
+        .with(CatchPanic::new().with_handler(error::panicked))
+        .around(error::render)
+}
+
+/// What stands at `/hooks/{token}`.
+pub fn hooks() -> impl Endpoint {
+    post(called::pull)
         .with(CatchPanic::new().with_handler(error::panicked))
         .around(error::render)
 }
@@ -57,7 +66,7 @@ fn service() -> OpenApiService<impl poem_openapi::OpenApi, ()> {
         (detect::Detection, summary::Overview),
         (activity::Activity, audit::Audit),
         (users::Users, apikeys::ApiKeys, session::Sessions),
-        system::System,
+        (system::System, webhooks::Webhooks),
     );
     OpenApiService::new(parts, "Holdfast", env!("CARGO_PKG_VERSION"))
         .description("Backs up and restores what lives in Docker containers.")

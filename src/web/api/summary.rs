@@ -46,7 +46,7 @@ pub struct AppSummary {
     recent_success_count: i64,
     /// In the last 24 hours.
     recent_fail_count: i64,
-    /// Configs whose last slot went by without a good run.
+    /// Configs whose schedule promised a good backup that is not there: late or missed.
     missed_count: u64,
     /// Schedule of the config that is due next.
     next_cron: Option<String>,
@@ -173,7 +173,7 @@ impl Facts {
             total_size_bytes: totals.map_or(0, |totals| totals.stored_bytes),
             recent_success_count: totals.map_or(0, |totals| totals.succeeded),
             recent_fail_count: totals.map_or(0, |totals| totals.failed),
-            missed_count: count(State::Late) as u64,
+            missed_count: healths.iter().filter(|it| it.overdue.is_some()).count() as u64,
             next_cron: next.map(|(_, config)| config.schedule_cron.clone()),
             next_run_at: next.map(|(at, _)| at.into()),
             rpo_seconds: oldest.map(|oldest| (self.now - oldest).num_seconds().max(0)),

@@ -13,6 +13,7 @@ mod schedule;
 mod setup;
 mod theme;
 mod upload;
+mod webhooks;
 
 pub use self::app::live as app_live;
 
@@ -55,4 +56,12 @@ pub fn routes() -> Route {
         .at("/restores/:id/undo", post(restore::undo))
         .at("/restores/:id/cancel", post(restore::cancel))
         .at("/activity", get(activity::show))
+        .at("/webhooks", get(webhooks::show).post(webhooks::add))
+        .at("/webhooks/:id/test", post(webhooks::test))
+        .at("/webhooks/:id/switch", post(webhooks::switch))
+        .at("/webhooks/:id/delete", post(webhooks::delete))
+        .at(
+            "/webhooks/deliveries/:id/redeliver",
+            post(webhooks::redeliver),
+        )
 }

@@ -71,8 +71,11 @@ pub struct ConfigBody {
     post_hooks: Option<Loose<Vec<Value>>>,
     /// Not supported by this version: must be `none`.
     encryption: Option<String>,
-    /// Only `catch_up`: after downtime one run makes up for all that were missed.
+    /// What becomes of slots that passed while the server did not run: `skip` (they are missed), `one`
+    /// (one run makes up for all; the default) or `all` (each gets its run, at most 100).
     missed_policy: Option<String>,
+    /// With `all`: only those of the last so many hours, 24 by default.
+    missed_window: Option<u32>,
     // Only answered; passed over when an answer is sent back.
     #[oai(skip)]
     id: IgnoredAny,
@@ -139,6 +142,8 @@ impl ConfigBody {
             }),
             schedule_cron: self.schedule_cron,
             time_zone: self.time_zone,
+            missed_policy: self.missed_policy.filter(|policy| !policy.is_empty()),
+            missed_window: self.missed_window,
             enabled: self.enabled,
             compression: self.compression,
             retention_mode: self.retention_mode,
@@ -165,9 +170,6 @@ impl ConfigBody {
                 "encryption",
                 "this version of Holdfast does not encrypt; use none",
             );
-        }
-        if !matches!(self.missed_policy.as_deref(), None | Some("" | "catch_up")) {
-            errors.add("missed_policy", "use catch_up");
         }
         errors
     }

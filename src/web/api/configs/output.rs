@@ -10,6 +10,7 @@ use crate::{
     domain::{
         config::{ConfigSpec, Retention},
         schedule::{self, Schedule},
+        slots::MissedPolicy,
     },
     readmodel::configs,
     web::api::values::{Time, json_text, uuid},
@@ -38,7 +39,10 @@ pub struct Config {
     enabled: bool,
     /// Of the schedule, counted from now; absent when it is manual or paused.
     next_run_at: Option<Time>,
+    /// `skip`, `one` or `all`.
     missed_policy: String,
+    /// Hours; only with `all`.
+    missed_window: Option<u32>,
     compression: String,
     encryption: String,
     /// `count`, `time` or `gfs`.
@@ -87,7 +91,11 @@ impl Config {
             schedule_cron: spec.schedule_cron,
             time_zone: spec.time_zone,
             enabled: spec.enabled,
-            missed_policy: "catch_up".to_owned(),
+            missed_policy: spec.missed_policy.name().to_owned(),
+            missed_window: match spec.missed_policy {
+                MissedPolicy::All { hours } => Some(hours),
+                MissedPolicy::Skip | MissedPolicy::One => None,
+            },
             compression: spec.compression.name().to_owned(),
             encryption: "none".to_owned(),
             retention_mode: spec.retention.mode().to_owned(),

@@ -32,7 +32,7 @@ pub struct Run {
     hint: Option<String>,
     /// The last of what the tool itself said.
     error_detail: Option<String>,
-    /// `manual`, `schedule`, `api` or `cli`.
+    /// `manual`, `schedule`, `api`, `cli` or `hook`.
     trigger: String,
     attempt: i32,
     /// When the next attempt may start.

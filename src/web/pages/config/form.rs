@@ -92,6 +92,10 @@ pub struct ConfigForm {
     schedule: Field,
     time_zone: Field,
     preview: Preview,
+    /// Value, label, chosen.
+    missed: Vec<(&'static str, &'static str, bool)>,
+    missed_error: Option<String>,
+    missed_window: Field,
     retention_mode: String,
     retention_count: Field,
     retention_days: Field,
@@ -108,6 +112,12 @@ pub struct ConfigForm {
     /// Problems of fields that this form does not show.
     others: Vec<(String, String)>,
 }
+
+const MISSED: [(&str, &str); 3] = [
+    ("one", "One run makes up for all of them"),
+    ("skip", "Nothing: they are missed"),
+    ("all", "Each gets its run, as far back as said"),
+];
 
 const KEEP: [(&str, &str); 5] = [
     ("keep_last", "Newest"),
@@ -175,6 +185,11 @@ impl ConfigForm {
                 values.get("time_zone"),
                 visit.now,
             ),
+            missed: MISSED
+                .map(|(name, label)| (name, label, name == values.get("missed_policy")))
+                .into(),
+            missed_error: errors.0.get("missed_policy").cloned(),
+            missed_window: text("missed_window", "Hours back").kind("number"),
             retention_mode: values.get("retention_mode").to_owned(),
             retention_count: text("retention_count", "How many")
                 .kind("number")
@@ -224,7 +239,7 @@ impl ConfigForm {
             &mut self.time_zone,
             &mut self.retention_count,
         ]);
-        fields.push(&mut self.retention_days);
+        fields.extend([&mut self.missed_window, &mut self.retention_days]);
         fields.extend(&mut self.keep);
         fields.push(&mut self.name);
         for row in self.hooks.iter_mut().flat_map(|phase| &mut phase.rows) {
@@ -240,6 +255,7 @@ impl ConfigForm {
             &self.service,
             &self.schedule,
             &self.time_zone,
+            &self.missed_window,
             &self.retention_count,
             &self.retention_days,
             &self.name,
@@ -255,7 +271,8 @@ impl ConfigForm {
             .0
             .iter()
             .filter(|(name, problem)| {
-                let group = ["strategy", "target", "retention_mode"].contains(&name.as_str());
+                let group = ["strategy", "target", "retention_mode", "missed_policy"]
+                    .contains(&name.as_str());
                 let of_hook = self.hooks.iter().any(|phase| phase.shows(name));
                 !group && !of_hook && !shown.contains(problem)
             })

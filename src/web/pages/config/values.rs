@@ -12,6 +12,7 @@ use crate::{
         hook::Phase,
         retention::{Gfs, Retention},
         secret::Secret,
+        slots::MissedPolicy,
     },
     strategy, target,
     web::{catalog, request::Form},
@@ -43,6 +44,10 @@ impl Values {
             Retention::Time { days: kept } => days = kept,
             Retention::Gfs(kept) => gfs = kept,
         }
+        let window = match spec.missed_policy {
+            MissedPolicy::All { hours } => hours,
+            MissedPolicy::Skip | MissedPolicy::One => 24,
+        };
         for (name, value) in [
             ("name", spec.name.as_str()),
             ("service", &spec.service),
@@ -50,6 +55,8 @@ impl Values {
             ("target", &spec.target),
             ("schedule_cron", &spec.schedule_cron),
             ("time_zone", &spec.time_zone),
+            ("missed_policy", spec.missed_policy.name()),
+            ("missed_window", &window.to_string()),
             ("compression", spec.compression.name()),
             ("retention_mode", spec.retention.mode()),
             ("retention_count", &count.to_string()),
@@ -92,6 +99,8 @@ impl Values {
             "target",
             "schedule_cron",
             "time_zone",
+            "missed_policy",
+            "missed_window",
             "compression",
             "retention_mode",
             "retention_count",
@@ -178,6 +187,7 @@ fn input(form: &Form) -> Result<ConfigInput, FieldErrors> {
         })
     };
     let (retention_count, retention_days) = (number("retention_count"), number("retention_days"));
+    let missed_window = number("missed_window");
     let keep = KeepInput {
         last: number("keep_last"),
         daily: number("keep_daily"),
@@ -216,6 +226,8 @@ fn input(form: &Form) -> Result<ConfigInput, FieldErrors> {
         target_settings: Some(sealed(form.group(&format!("target.{target}")))),
         schedule_cron: text("schedule_cron"),
         time_zone: text("time_zone"),
+        missed_policy: text("missed_policy").filter(|policy| !policy.is_empty()),
+        missed_window,
         enabled: Some(form.checked("enabled")),
         compression: text("compression"),
         retention_mode: text("retention_mode"),
