@@ -376,17 +376,20 @@ fn split_target(
         return Ok(BTreeMap::new());
     };
     let fields = target::kind(&spec.target).map_or(&[][..], |kind| kind.fields());
-    let (plain, secrets) = told_apart(fields, sent)?;
-    spec.target_settings = plain;
-    Ok(keep_masked(&mut spec.target_secrets, Some(secrets)))
+    let settings = told_apart(fields, sent)?;
+    spec.target_settings = settings.plain;
+    Ok(keep_masked(
+        &mut spec.target_secrets,
+        Some(settings.secrets),
+    ))
 }
 
 /// Settings by the names that their target gives them: `SecretKey`, as clients of the replaced module
-/// write, is `secret_key`. Plain ones and secrets.
+/// write, is `secret_key`.
 pub(super) fn told_apart(
     fields: &[Field],
     sent: BTreeMap<String, Secret>,
-) -> Result<(BTreeMap<String, String>, BTreeMap<String, Secret>), FieldErrors> {
+) -> Result<Settings, FieldErrors> {
     let bare = |name: &str| name.replace('_', "").to_ascii_lowercase();
     let (mut plain, mut secrets) = (BTreeMap::new(), BTreeMap::new());
     let mut errors = FieldErrors::default();
@@ -404,7 +407,7 @@ pub(super) fn told_apart(
         }
     }
     errors.into_result()?;
-    Ok((plain, secrets))
+    Ok(Settings { plain, secrets })
 }
 
 fn merge_missed(

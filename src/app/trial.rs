@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     domain::{access::Role, ids::ConfigId, secret::Secret},
-    target::{self, Settings, Trial},
+    target::{self, Trial},
 };
 
 /// How a trial ended: in order, as far as it came.
@@ -36,7 +36,8 @@ impl Holdfast {
         let Some(kind) = target::kind(kind) else {
             return Err(AppError::NotFound(format!("the target {kind}")));
         };
-        let (plain, mut secrets) = told_apart(kind.fields(), sent).map_err(AppError::Invalid)?;
+        let mut settings = told_apart(kind.fields(), sent).map_err(AppError::Invalid)?;
+        let secrets = &mut settings.secrets;
         secrets.retain(|_, value| !["", MASK].contains(&value.expose().as_str()));
         if let Some(config) = config {
             let spec = self.present_config(caller, config).await?.spec();
@@ -47,7 +48,6 @@ impl Holdfast {
                 }
             }
         }
-        let settings = Settings { plain, secrets };
         kind.check(&self.0.place, &settings)
             .map_err(AppError::Invalid)?;
         let opened = kind.open(&self.0.place, &settings);

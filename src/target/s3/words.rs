@@ -86,8 +86,16 @@ fn by_code(at: &str, key: &str, status: u16, code: &str, message: Option<&str>) 
         ("AccessDenied" | "AllAccessDisabled" | "AccountProblem", _) | (_, 401 | 403) => {
             ("access denied", RIGHTS, false)
         }
-        ("SlowDown" | "InternalError" | "ServiceUnavailable" | "RequestTimeout", _)
-        | ("OperationAborted" | "ConditionalRequestConflict" | "NoSuchUpload", _)
+        (
+            "SlowDown"
+            | "InternalError"
+            | "ServiceUnavailable"
+            | "RequestTimeout"
+            | "OperationAborted"
+            | "ConditionalRequestConflict"
+            | "NoSuchUpload",
+            _,
+        )
         | (_, 429 | 500..) => ("it cannot do this at the moment", BUSY, true),
         _ => ("it refused", UNKNOWN, false),
     };

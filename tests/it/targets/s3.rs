@@ -86,8 +86,8 @@ async fn parts_go_up_side_by_side_and_come_back_as_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_fails_nothing_is_left() {
-    use Operation::*;
-    use Trouble::*;
+    use Operation::{Complete, Create, Head, Part, PartOf, Put};
+    use Trouble::{Busy, ErrorInSuccess, LoseAnswer, ResetAfter, Silence};
     let (small, large) = (sample(300_000), sample(LARGE));
     let (mut failed, mut left) = (0, 0);
     for (bytes, operation, trouble) in [
@@ -132,8 +132,8 @@ async fn whatever_fails_nothing_is_left() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_passes_does_not_fail_a_backup() {
-    use Operation::*;
-    use Trouble::*;
+    use Operation::{Complete, Create, Part, Put};
+    use Trouble::{Busy, ErrorInSuccess, Late, LoseAnswer, ResetAfter};
     let (small, large) = (sample(300_000), sample(LARGE));
     for (bytes, operation, trouble) in [
         (&small, Put, Late(Duration::from_millis(300))),
