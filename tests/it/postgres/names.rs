@@ -12,7 +12,7 @@ const NASTY: &[&str] = &[
     "& touch /tmp/owned &", "\ntouch /tmp/owned\n", "'; touch /tmp/owned; '",
     "\"; touch /tmp/owned; \"", "\\! touch /tmp/owned", "|touch /tmp/owned",
     "'; DROP DATABASE shop; --", "\"; DROP DATABASE shop; --", "$$; DROP DATABASE shop; $$",
-    "/* x */", "-- x", "%s%n", "%d", "{x}", "${HOME}", "$HOME", "~", "*", "?", "[a]", "!!", "#",
+    "/* x */", "-- x", "%s%n", "%d", "{x}", "${HOME}", "$HOME", "~", "**", "?", "[a]", "!!", "#",
     "\\", "\\\\", "\\n", "\\x41", "a\\", "'", "''", "\"", "\"\"", "`", "´", "a b", " a", "a ",
     "a\tb", "a\rb", "a\u{1b}[31mb", "\u{7f}", "\u{85}", "a/b", "/a", "../a", ".", "..", "a:b", ":a",
     "a,b", "a;b", "a|b", "a&b", "<a>", "(a)", "a@b", "a+b", "a~b", "a^b", "1", "0", "1a", "true",
