@@ -20,7 +20,7 @@ use holdfast::{
         event::StreamKind,
         failure::Failure,
         ids::{AppId, ConfigId, RunId},
-        run::{Run, RunCommand, Trigger},
+        run::{MAX_FAILURES, Run, RunCommand, Trigger},
         secret::Secret,
     },
     log::Cause,
@@ -129,7 +129,9 @@ async fn open(data: &TempDir, private_webhooks: bool) -> Opened {
         stall: 10,
         keep_undo: 3600,
         exec_hooks: false,
+        private_targets: false,
         private_webhooks,
+        attempts: MAX_FAILURES,
         retry: 1,
         master_key_file: None,
     };
@@ -197,7 +199,7 @@ impl Scene {
                 let fail = RunCommand::Fail {
                     attempt: 1,
                     failure,
-                    retry_at: samples::time(),
+                    retry_at: Some(samples::time()),
                 };
                 unit.execute::<Run>(run.0, fail).await?;
                 Ok(())
