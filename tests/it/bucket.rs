@@ -170,6 +170,15 @@ impl Bucket {
         found.sort();
         found
     }
+
+    /// Changes a byte of an object, as a failing disk does.
+    pub fn damage(&self, object: &str) {
+        let path = self.folder.path().join(BUCKET).join(object);
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&path, bytes).unwrap();
+    }
 }
 
 impl Drop for Bucket {
@@ -181,8 +190,8 @@ impl Drop for Bucket {
 fn operation(request: &Request<Incoming>) -> Operation {
     let query = request.uri().query().unwrap_or_default();
     let value = |name: &str| {
-        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        let found = pairs.into_iter().find(|(key, _)| *key == name);
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        let found = pairs.find(|(key, _)| *key == name);
         found.map(|(_, value)| value)
     };
     let has_upload = value("uploadId").is_some();
