@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use crate::{
     app::{MasterKey, Settings},
     docker::HELPER_IMAGE,
-    domain::secret::Secret,
+    domain::{run::MAX_FAILURES, secret::Secret},
 };
 
 /// Shared by every command that opens the data folder.
@@ -100,6 +100,16 @@ pub struct EngineArgs {
     )]
     pub keep_undo: u64,
 
+    /// How often a backup is tried before it has failed
+    #[arg(
+        long,
+        env = "HOLDFAST_ATTEMPTS",
+        default_value_t = MAX_FAILURES,
+        value_name = "NUMBER",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_FAILURES))
+    )]
+    pub attempts: u32,
+
     /// Pause before the first retry of a backup; it doubles with each (seconds)
     #[arg(
         long,
@@ -112,6 +122,14 @@ pub struct EngineArgs {
     /// Configs may have hooks that run commands inside the containers of their app
     #[arg(long, env = "HOLDFAST_EXEC_HOOKS")]
     pub exec_hooks: bool,
+
+    /// Targets may lie at private addresses, as an S3 server in your own network does
+    #[arg(long, env = "HOLDFAST_PRIVATE_TARGETS")]
+    pub private_targets: bool,
+
+    /// Webhooks may go to addresses of private networks, this host's own among them
+    #[arg(long, env = "HOLDFAST_PRIVATE_WEBHOOKS")]
+    pub private_webhooks: bool,
 
     /// File that holds the master key of the vault, 64 hexadecimal digits; else HOLDFAST_MASTER_KEY in the
     /// environment, else the file `master.key` in the data folder
@@ -138,6 +156,9 @@ impl Config {
         settings.stall = Duration::from_secs(engine.stall.max(1));
         settings.keep_undo = Duration::from_secs(engine.keep_undo);
         settings.exec_hooks = engine.exec_hooks;
+        settings.attempts = engine.attempts;
+        settings.private_targets = engine.private_targets;
+        settings.private_webhooks = engine.private_webhooks;
         settings.retry_base = Duration::from_secs(engine.retry.max(1));
         Ok(Self {
             settings,

@@ -7,6 +7,7 @@ pub mod failpoint;
 pub mod compose;
 pub mod docker;
 pub mod log;
+pub mod notify;
 pub mod strategy;
 pub mod target;
 

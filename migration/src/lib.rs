@@ -8,6 +8,10 @@ mod m20261123_000002_read_models;
 mod m20261123_000003_secrets;
 mod m20261125_000010_uploads;
 mod m20261125_000011_restore_sources;
+mod m20261129_000010_pruned_runs;
+mod m20261129_000011_slots;
+mod m20261129_000012_webhooks;
+mod m20261129_000013_triggers;
 
 pub struct Migrator;
 
@@ -20,6 +24,10 @@ impl MigratorTrait for Migrator {
             Box::new(m20261123_000003_secrets::Migration),
             Box::new(m20261125_000010_uploads::Migration),
             Box::new(m20261125_000011_restore_sources::Migration),
+            Box::new(m20261129_000010_pruned_runs::Migration),
+            Box::new(m20261129_000011_slots::Migration),
+            Box::new(m20261129_000012_webhooks::Migration),
+            Box::new(m20261129_000013_triggers::Migration),
         ]
     }
 }

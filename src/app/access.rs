@@ -1,9 +1,8 @@
-//! Set-up, log-in, sessions, bearer tokens and users.
+//! Set-up, log-in, bearer tokens and users.
 
-use chrono::{DateTime, Utc};
-use sea_orm::{ActiveValue::Set, EntityTrait, IntoActiveModel};
-
-use super::{AppError, Caller, Holdfast, Result, auth, auth::Guess, vault::write_private};
+use super::{
+    AppError, Caller, Holdfast, NewSession, Result, auth, auth::Guess, vault::write_private,
+};
 use crate::{
     domain::{
         access::{Role, TokenSpec, User, UserCommand},
@@ -17,20 +16,8 @@ use crate::{
     readmodel::users,
 };
 
-/// A session ends after this long without use, and after `SESSION_MAX` in any case.
-const SESSION_IDLE: chrono::Duration = chrono::Duration::hours(12);
-const SESSION_MAX: chrono::Duration = chrono::Duration::days(7);
-/// `seen_at` is written at most this often: a look at a page is no write.
-const SEEN_EVERY: chrono::Duration = chrono::Duration::minutes(5);
 const PASSWORD_MIN: usize = 12;
 const PASSWORD_MAX: usize = 1000;
-
-/// A fresh session; the cookie is shown to the browser and nowhere else.
-#[derive(Debug)]
-pub struct NewSession {
-    pub cookie: Secret,
-    pub user: UserId,
-}
 
 /// A fresh bearer token, shown once.
 #[derive(Debug)]
@@ -126,57 +113,6 @@ impl Holdfast {
                 Err(AppError::Unauthenticated)
             }
         }
-    }
-
-    /// Who holds that cookie; `None` when the session is unknown or has ended.
-    pub async fn session(&self, cookie: &str, from: &str) -> Result<Option<Caller>> {
-        let digest = auth::digest(cookie);
-        let Some(session) = auth::sessions::Entity::find_by_id(&digest)
-            .one(self.db())
-            .await?
-        else {
-            return Ok(None);
-        };
-        let now = self.log().now();
-        let since = |at: i64| now - DateTime::<Utc>::from_timestamp_millis(at).unwrap_or_default();
-        if since(session.seen_at) > SESSION_IDLE || since(session.created_at) > SESSION_MAX {
-            return Ok(None);
-        }
-        let Some(user) = users::get(self.db(), UserId(session.user_id)).await? else {
-            return Ok(None);
-        };
-        if since(session.seen_at) > SEEN_EVERY {
-            let mut row = session.into_active_model();
-            row.seen_at = Set(now.timestamp_millis());
-            self.write_rows("session", move |unit| {
-                Box::pin(async move {
-                    auth::sessions::Entity::update(row).exec(unit.tx()).await?;
-                    Ok(())
-                })
-            })
-            .await?;
-        }
-        Ok(Some(caller(&user, ActorKind::User, user.role(), from)))
-    }
-
-    pub async fn log_out(&self, cookie: &str, caller: &Caller) -> Result<()> {
-        let digest = auth::digest(cookie);
-        let user = caller.user;
-        self.log()
-            .write(caller.cause(), move |unit| {
-                Box::pin(async move {
-                    auth::sessions::Entity::delete_by_id(digest)
-                        .exec(unit.tx())
-                        .await?;
-                    if let Some(user) = user {
-                        unit.note(AuditEvent::LoggedOut { user }, Scope::default())
-                            .await?;
-                    }
-                    Ok(())
-                })
-            })
-            .await?;
-        Ok(())
     }
 
     /// Who shows that bearer token: the command line on this host, or a user's token.
@@ -346,47 +282,6 @@ impl Holdfast {
             .ok_or_else(|| AppError::NotFound(format!("the user {name}")))
     }
 
-    async fn open_session(
-        &self,
-        user: UserId,
-        name: &str,
-        from: &str,
-        agent: &str,
-    ) -> Result<NewSession> {
-        let cookie = auth::random_token("hfw");
-        let at = self.log().now().timestamp_millis();
-        let row = auth::sessions::ActiveModel {
-            digest: Set(auth::digest(cookie.expose())),
-            user_id: Set(user.0),
-            created_at: Set(at),
-            seen_at: Set(at),
-            address: Set(from.chars().take(64).collect()),
-            agent: Set(agent
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(200)
-                .collect()),
-        };
-        let actor = Actor {
-            kind: ActorKind::User,
-            id: Some(user.0),
-            name: name.to_owned(),
-            address: from.to_owned(),
-        };
-        self.log()
-            .write(Cause::new(actor, "log-in"), move |unit| {
-                Box::pin(async move {
-                    auth::sessions::Entity::insert(row)
-                        .exec_without_returning(unit.tx())
-                        .await?;
-                    unit.note(AuditEvent::LoggedIn { user }, Scope::default())
-                        .await
-                })
-            })
-            .await?;
-        Ok(NewSession { cookie, user })
-    }
-
     async fn note(&self, from: &str, event: AuditEvent) -> Result<()> {
         let actor = Actor {
             address: from.to_owned(),
@@ -445,7 +340,7 @@ impl Holdfast {
     }
 }
 
-fn caller(user: &users::Model, kind: ActorKind, role: Role, from: &str) -> Caller {
+pub(super) fn caller(user: &users::Model, kind: ActorKind, role: Role, from: &str) -> Caller {
     Caller {
         actor: Actor {
             kind,

@@ -100,6 +100,9 @@ impl Holdfast {
 }
 
 fn may_see(caller: &Caller, kind: StreamKind) -> bool {
-    let private = matches!(kind, StreamKind::User | StreamKind::Audit);
+    let private = matches!(
+        kind,
+        StreamKind::User | StreamKind::Audit | StreamKind::Webhook
+    );
     caller.role >= Role::Admin || !private
 }

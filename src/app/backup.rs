@@ -292,13 +292,14 @@ impl Holdfast {
             return Err(AppError::Stopping);
         } else {
             tracing::warn!(run = id.0, attempt, error = %failure.message, "backup attempt failed");
-            let pause = self.retry_pause(run.failures());
+            let failures = run.failures();
+            let again = failures + 1 < self.settings().attempts;
             let failure =
                 failure.or_hint("Look at the container and its own log, then run it again.");
             RunCommand::Fail {
                 attempt,
                 failure,
-                retry_at: self.log().now() + pause,
+                retry_at: again.then(|| self.log().now() + self.retry_pause(failures)),
             }
         };
         let result = self

@@ -5,17 +5,20 @@ use std::collections::BTreeMap;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{AppError, Caller, Holdfast, Result, Vault, hooks, sites};
+use super::{AppError, Caller, Holdfast, Result, Vault, hooks, sites, slots};
 use crate::{
     domain::{
         access::Role,
-        config::{self, Config, ConfigCommand, ConfigSpec, Retention, SecretRef},
+        config::{self, Config, ConfigCommand, ConfigSpec, SecretRef},
         event::StreamKind,
         failure::FieldErrors,
+        form::Field,
         hook::Hook,
         ids::ConfigId,
         manifest::Compression,
+        retention::{Gfs, Retention},
         secret::Secret,
+        slots::MissedPolicy,
     },
     log::{LogError, Unit},
     readmodel::{apps, configs},
@@ -40,15 +43,30 @@ pub struct ConfigInput {
     pub target_settings: Option<BTreeMap<String, Secret>>,
     pub schedule_cron: Option<String>,
     pub time_zone: Option<String>,
+    /// `skip`, `one`, `all`.
+    pub missed_policy: Option<String>,
+    /// With `all`: how far back, in hours.
+    pub missed_window: Option<u32>,
     pub enabled: Option<bool>,
     pub compression: Option<String>,
-    /// `count`, `time` (or `days`).
+    /// `count`, `time` (or `days`), `gfs`.
     pub retention_mode: Option<String>,
     pub retention_count: Option<u32>,
     pub retention_days: Option<u32>,
+    pub keep: KeepInput,
     pub verify_upload: Option<bool>,
     pub pre_hooks: Option<Vec<Hook>>,
     pub post_hooks: Option<Vec<Hook>>,
+}
+
+/// The numbers of `gfs`. Absent ones keep their value.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct KeepInput {
+    pub last: Option<u32>,
+    pub daily: Option<u32>,
+    pub weekly: Option<u32>,
+    pub monthly: Option<u32>,
+    pub yearly: Option<u32>,
 }
 
 /// A spec that has no references for its new secrets yet.
@@ -121,6 +139,8 @@ impl Holdfast {
         self.log()
             .write(caller.cause(), move |unit| {
                 Box::pin(async move {
+                    // What came due under the old schedule ends under it.
+                    while slots::settle_due(unit, id).await? {}
                     let spec = draft.seal(&vault, unit).await?;
                     unit.execute::<Config>(id.0, ConfigCommand::Change { spec })
                         .await
@@ -189,7 +209,7 @@ impl Holdfast {
                 let mut secrets = self.secrets(&draft.spec.target_secrets).await?;
                 secrets.extend(draft.target_secrets.clone());
                 let plain = draft.spec.target_settings.clone();
-                errors.merge(kind.check(&Settings { plain, secrets }));
+                errors.merge(kind.check(&self.0.place, &Settings { plain, secrets }));
             }
             None => errors.add("target", one_of(target::ALL.iter().map(|t| t.name()))),
         }
@@ -240,6 +260,10 @@ impl Holdfast {
 impl Draft {
     fn merge(mut spec: ConfigSpec, input: ConfigInput) -> Result<Self> {
         let mut errors = FieldErrors::default();
+        match merge_retention(spec.retention, &input) {
+            Ok(retention) => spec.retention = retention,
+            Err(problem) => errors.merge(Err(problem)),
+        }
         set(&mut spec.name, input.name);
         set(&mut spec.service, input.service);
         if input.strategy.as_ref().is_some_and(|s| *s != spec.strategy) {
@@ -266,13 +290,14 @@ impl Draft {
                 ),
             }
         }
-        merge_retention(
-            &mut spec.retention,
-            input.retention_mode.as_deref(),
-            input.retention_count,
-            input.retention_days,
-            &mut errors,
-        );
+        match merge_missed(
+            spec.missed_policy,
+            input.missed_policy.as_deref(),
+            input.missed_window,
+        ) {
+            Ok(policy) => spec.missed_policy = policy,
+            Err(problem) => errors.merge(Err(problem)),
+        }
         let same_target = input.target.as_ref().is_none_or(|t| *t == spec.target);
         set(&mut spec.target, input.target);
         if !same_target {
@@ -280,7 +305,13 @@ impl Draft {
             spec.target_secrets.clear();
         }
         let credentials = keep_masked(&mut spec.credentials, input.credentials);
-        let target_secrets = split_target(&mut spec, input.target_settings);
+        let target_secrets = match split_target(&mut spec, input.target_settings) {
+            Ok(secrets) => secrets,
+            Err(problems) => {
+                errors.merge(Err(problems));
+                BTreeMap::new()
+            }
+        };
         errors.into_result()?;
         Ok(Self {
             spec,
@@ -336,53 +367,101 @@ fn keep_masked(
 }
 
 /// The target's kind says which of its fields are secrets; what it does not know stays plain, for
-/// its own check to refuse by name.
+/// its own check to refuse by name. What is empty is not set.
 fn split_target(
     spec: &mut ConfigSpec,
     sent: Option<BTreeMap<String, Secret>>,
-) -> BTreeMap<String, Secret> {
+) -> Result<BTreeMap<String, Secret>, FieldErrors> {
     let Some(sent) = sent else {
-        return BTreeMap::new();
+        return Ok(BTreeMap::new());
     };
     let fields = target::kind(&spec.target).map_or(&[][..], |kind| kind.fields());
-    let is_secret = |key: &str| fields.iter().any(|field| field.secret && field.name == key);
-    let (secrets, plain): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        sent.into_iter().partition(|(key, _)| is_secret(key));
-    spec.target_settings = plain
-        .into_iter()
-        .map(|(key, value)| (key, value.expose().clone()))
-        .collect();
-    keep_masked(&mut spec.target_secrets, Some(secrets))
+    let settings = told_apart(fields, sent)?;
+    spec.target_settings = settings.plain;
+    Ok(keep_masked(
+        &mut spec.target_secrets,
+        Some(settings.secrets),
+    ))
 }
 
-fn merge_retention(
-    retention: &mut Retention,
-    mode: Option<&str>,
-    count: Option<u32>,
-    days: Option<u32>,
-    errors: &mut FieldErrors,
-) {
-    let (present_count, present_days) = match *retention {
-        Retention::Count { count } => (count, 30),
-        Retention::Time { days } => (7, days),
-    };
-    let present = match retention {
-        Retention::Count { .. } => "count",
-        Retention::Time { .. } => "time",
-    };
-    match mode.unwrap_or(present) {
-        "count" => {
-            *retention = Retention::Count {
-                count: count.unwrap_or(present_count),
-            }
+/// Settings by the names that their target gives them: `SecretKey`, as clients of the replaced module
+/// write, is `secret_key`.
+pub(super) fn told_apart(
+    fields: &[Field],
+    sent: BTreeMap<String, Secret>,
+) -> Result<Settings, FieldErrors> {
+    let bare = |name: &str| name.replace('_', "").to_ascii_lowercase();
+    let (mut plain, mut secrets) = (BTreeMap::new(), BTreeMap::new());
+    let mut errors = FieldErrors::default();
+    for (name, value) in sent {
+        let field = fields.iter().find(|field| bare(field.name) == bare(&name));
+        let name = field.map_or(name, |field| field.name.to_owned());
+        let twice = if field.is_some_and(|field| field.secret) {
+            secrets.insert(name.clone(), value).is_some()
+        } else {
+            let value = value.expose().clone();
+            !value.is_empty() && plain.insert(name.clone(), value).is_some()
+        };
+        if twice {
+            errors.add(name, "it was sent twice");
         }
-        "time" | "days" => {
-            *retention = Retention::Time {
-                days: days.unwrap_or(present_days),
-            }
-        }
-        _ => errors.add("retention_mode", one_of(["count", "time"])),
     }
+    errors.into_result()?;
+    Ok(Settings { plain, secrets })
+}
+
+fn merge_missed(
+    present: MissedPolicy,
+    name: Option<&str>,
+    window: Option<u32>,
+) -> Result<MissedPolicy, FieldErrors> {
+    let hours = match present {
+        MissedPolicy::All { hours } => hours,
+        MissedPolicy::Skip | MissedPolicy::One => 24,
+    };
+    Ok(match name.unwrap_or(present.name()) {
+        "skip" => MissedPolicy::Skip,
+        // As the first version called it.
+        "one" | "catch_up" => MissedPolicy::One,
+        "all" => MissedPolicy::All {
+            hours: window.unwrap_or(hours),
+        },
+        _ => {
+            let problem = one_of(["skip", "one", "all"]);
+            return Err(FieldErrors::one("missed_policy", problem));
+        }
+    })
+}
+
+fn merge_retention(present: Retention, input: &ConfigInput) -> Result<Retention, FieldErrors> {
+    let mode = input.retention_mode.as_deref().unwrap_or(present.mode());
+    let (mut count, mut days, mut gfs) = (7, 30, Gfs::default());
+    match present {
+        Retention::Count { count: present } => count = present,
+        Retention::Time { days: present } => days = present,
+        Retention::Gfs(present) => gfs = present,
+    }
+    Ok(match mode {
+        "count" => Retention::Count {
+            count: input.retention_count.unwrap_or(count),
+        },
+        "time" | "days" => Retention::Time {
+            days: input.retention_days.unwrap_or(days),
+        },
+        "gfs" => {
+            let keep = &input.keep;
+            set(&mut gfs.keep_last, keep.last);
+            set(&mut gfs.keep_daily, keep.daily);
+            set(&mut gfs.keep_weekly, keep.weekly);
+            set(&mut gfs.keep_monthly, keep.monthly);
+            set(&mut gfs.keep_yearly, keep.yearly);
+            Retention::Gfs(gfs)
+        }
+        _ => {
+            let problem = one_of(["count", "time", "gfs"]);
+            return Err(FieldErrors::one("retention_mode", problem));
+        }
+    })
 }
 
 pub(super) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {

@@ -10,6 +10,7 @@ mod caller;
 mod composed;
 mod configs;
 mod coverage;
+mod deliveries;
 mod detect;
 mod error;
 mod hooks;
@@ -18,14 +19,20 @@ mod journal;
 mod place;
 mod restore;
 mod restores;
+mod retention;
 mod runs;
+mod sessions;
 mod settle;
 mod sites;
+mod slots;
 mod system;
 mod tokens;
+mod trial;
+mod triggers;
 mod undo;
 mod uploads;
 mod vault;
+mod webhooks;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -33,19 +40,25 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 pub use self::{
-    access::{NewSession, NewToken},
+    access::NewToken,
     activity::{Export, Head},
     caller::Caller,
-    configs::{ConfigInput, MASK},
+    configs::{ConfigInput, KeepInput, MASK},
     coverage::Unprotected,
+    deliveries::Delivery,
     detect::{Detection, Origin, Project, Service},
     error::AppError,
     restores::{Preview, RestoreInput},
+    retention::RetentionPreview,
     runs::Download,
+    sessions::{NewSession, OpenSession},
     system::{Check, Verdict},
     tokens::Token,
+    trial::Trials,
+    triggers::{Call, IssuedTrigger},
     uploads::{Received, UploadInput},
     vault::{MasterKey, Vault, write_private},
+    webhooks::{SavedWebhook, WebhookInput},
 };
 use self::{auth::Throttle, sites::ServiceLocks};
 use crate::{
@@ -69,11 +82,18 @@ pub struct Settings {
     pub stall: Duration,
     /// How long a restore's undo is kept.
     pub keep_undo: Duration,
+    /// How often a backup is tried, at most [`MAX_FAILURES`](crate::domain::run::MAX_FAILURES).
+    pub attempts: u32,
     /// Pause before the first retry; doubled with each, up to `retry_max`, half of it random.
     pub retry_base: Duration,
     pub retry_max: Duration,
     /// Whether hooks may run commands in containers. Only the server's own configuration says so.
     pub exec_hooks: bool,
+    /// Whether targets may lie at private addresses. Only the server's own configuration says so.
+    pub private_targets: bool,
+    /// Whether webhooks may go to addresses of private networks. Only the server's own configuration says
+    /// so.
+    pub private_webhooks: bool,
 }
 
 impl Settings {
@@ -82,9 +102,12 @@ impl Settings {
             data_dir,
             stall: Duration::from_secs(10 * 60),
             keep_undo: Duration::from_secs(24 * 60 * 60),
+            attempts: crate::domain::run::MAX_FAILURES,
             retry_base: Duration::from_secs(10),
             retry_max: Duration::from_secs(10 * 60),
             exec_hooks: false,
+            private_targets: false,
+            private_webhooks: false,
         }
     }
 }
@@ -105,7 +128,10 @@ struct Inner {
     settings: Settings,
     services: ServiceLocks,
     throttle: Throttle,
+    calls: triggers::Calls,
     seen: coverage::Seen,
+    /// Rung when something is to be told to webhooks.
+    letters: tokio::sync::Notify,
     receiving: uploads::Receiving,
     /// Turns at hashing passwords.
     hashing: Semaphore,
@@ -128,6 +154,8 @@ impl Holdfast {
     ) -> Self {
         let place = Place {
             local_root: settings.data_dir.join("backups"),
+            stall: settings.stall,
+            private_addresses: settings.private_targets,
         };
         Self(Arc::new(Inner {
             log,
@@ -138,7 +166,9 @@ impl Holdfast {
             settings,
             services: ServiceLocks::default(),
             throttle: Throttle::default(),
+            calls: triggers::Calls::default(),
             seen: coverage::Seen::default(),
+            letters: tokio::sync::Notify::new(),
             receiving: uploads::Receiving::default(),
             hashing: Semaphore::new(HASHERS),
             jobs: Arc::default(),

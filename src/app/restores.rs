@@ -98,6 +98,11 @@ impl Holdfast {
             .write(caller.cause(), move |unit| {
                 Box::pin(async move {
                     refuse_second(unit, app, &service).await?;
+                    // Retention may have let it go since it was looked at.
+                    let row = runs::get(unit.tx(), id).await?;
+                    if let Some(why) = row.and_then(|row| row.lacks_artifact()) {
+                        return Err(Refusal::Conflict(why).into());
+                    }
                     let restore = RestoreId(unit.next_id(StreamKind::Restore).await?);
                     let command = RestoreCommand::Request {
                         restore,
@@ -181,13 +186,12 @@ impl Holdfast {
 
     async fn restorable(&self, caller: &Caller, id: RunId) -> Result<runs::Model> {
         let run = self.run(caller, id).await?;
-        if run.status != "success" {
-            return Err(AppError::Conflict(format!(
-                "run {id} is no success but {}; only a successful run can be restored",
-                run.status
-            )));
+        match run.lacks_artifact() {
+            None => Ok(run),
+            Some(why) => Err(AppError::Conflict(format!(
+                "{why}; choose a successful run whose backup is there"
+            ))),
         }
-        Ok(run)
     }
 }
 

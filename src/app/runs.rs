@@ -1,6 +1,6 @@
 //! Runs as people see them: ask for one, cancel, look, download. The work itself is in `backup`.
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 use super::{AppError, Caller, Holdfast, Result};
 use crate::{
@@ -10,8 +10,8 @@ use crate::{
         event::{Scope, StreamKind},
         failure::Failure,
         ids::{AppId, ConfigId, RunId},
-        manifest::Manifest,
-        run::{RequestKey, Run, RunCommand, Trigger},
+        manifest::{Artifact, Manifest},
+        run::{Pin, RequestKey, Run, RunCommand, Trigger},
     },
     log::Recorded,
     readmodel::{configs, runs},
@@ -20,6 +20,8 @@ use crate::{
 
 /// A manifest is some kB; more than this is not one.
 const MANIFEST_MAX: usize = 16 << 20;
+/// How long a link to an artifact can be used.
+const LINK_VALID: Duration = Duration::from_secs(15 * 60);
 
 /// An artifact on its way to somebody.
 pub struct Download {
@@ -76,6 +78,7 @@ impl Holdfast {
                         config,
                         trigger,
                         key,
+                        slot: None,
                     };
                     unit.execute::<Run>(run.0, command).await?;
                     Ok(run)
@@ -140,6 +143,9 @@ impl Holdfast {
     /// The manifest as it lies in the target: proof that the artifact can still be found.
     pub async fn manifest(&self, caller: &Caller, id: RunId) -> Result<Manifest> {
         let run = self.run(caller, id).await?;
+        if let Some(why) = run.lacks_artifact() {
+            return Err(AppError::Conflict(why));
+        }
         Ok(self.read_manifest(&run).await?)
     }
 
@@ -152,27 +158,44 @@ impl Holdfast {
     ) -> Result<Download> {
         caller.must_be(Role::Operator)?;
         let run = self.run(caller, id).await?;
-        let (Some(pin), Some(artifact)) = (run.pin(), run.artifact()) else {
-            return Err(AppError::Conflict(format!(
-                "run {id} has no backup to download: it is {}",
-                run.status
-            )));
-        };
+        let (pin, artifact) = downloadable(&run)?;
         let key = Key::parse(&artifact.key).map_err(Failure::from)?;
         let target = self.target(&pin.spec).await?;
         let body = target.get(&key, range).await.map_err(Failure::from)?;
-        let scope = Scope::config(AppId(run.app_id), ConfigId(run.backup_config_id));
-        self.log()
-            .write(caller.cause(), move |unit| {
-                Box::pin(async move { unit.note(AuditEvent::Downloaded { run: id }, scope).await })
-            })
-            .await?;
+        self.note_download(caller, &run).await?;
         Ok(Download {
             name: key.name().to_owned(),
             size: artifact.stored_bytes,
             sha256: artifact.stored_sha256,
             body,
         })
+    }
+
+    /// A link under which the artifact can be read for a while without this server; `None` where its
+    /// target makes none. Whoever has the link can use it, so it counts as a download.
+    pub async fn download_link(&self, caller: &Caller, id: RunId) -> Result<Option<String>> {
+        caller.must_be(Role::Operator)?;
+        let run = self.run(caller, id).await?;
+        let (pin, artifact) = downloadable(&run)?;
+        let key = Key::parse(&artifact.key).map_err(Failure::from)?;
+        let target = self.target(&pin.spec).await?;
+        let link = target.presign(&key, LINK_VALID).await;
+        let link = link.map_err(Failure::from)?;
+        if link.is_some() {
+            self.note_download(caller, &run).await?;
+        }
+        Ok(link)
+    }
+
+    async fn note_download(&self, caller: &Caller, run: &runs::Model) -> Result<()> {
+        let id = run.run_id();
+        let scope = Scope::config(AppId(run.app_id), ConfigId(run.backup_config_id));
+        self.log()
+            .write(caller.cause(), move |unit| {
+                Box::pin(async move { unit.note(AuditEvent::Downloaded { run: id }, scope).await })
+            })
+            .await?;
+        Ok(())
     }
 
     /// The run's manifest, read back from its target and checked against what the log says.
@@ -202,6 +225,16 @@ impl Holdfast {
             ));
         }
         Ok(manifest)
+    }
+}
+
+fn downloadable(run: &runs::Model) -> Result<(Pin, Artifact)> {
+    match (run.lacks_artifact(), run.pin(), run.artifact()) {
+        (None, Some(pin), Some(artifact)) => Ok((pin, artifact)),
+        (why, ..) => {
+            let why = why.unwrap_or_default();
+            Err(AppError::Conflict(format!("nothing to download: {why}")))
+        }
     }
 }
 

@@ -25,6 +25,8 @@ use crate::{
 
 /// A start does not wait longer for the engine, whatever it is asked.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(3);
+/// Nor for a target: one over a network may be away.
+const TARGET_PATIENCE: Duration = Duration::from_secs(3);
 /// The clock has other work than one service that does not start.
 const START_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -119,8 +121,17 @@ impl Holdfast {
         let Ok(run) = told else {
             return Ok(false); // queued or waiting: nothing was at work
         };
-        if let Err(failure) = self.discard_abandoned(&run).await {
-            tracing::warn!(run = run.id.0, error = %failure.message, "leftovers stay until the next attempt");
+        match timeout(TARGET_PATIENCE, self.discard_abandoned(&run)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => {
+                tracing::warn!(run = run.id.0, error = %failure.message, "leftovers stay until the next attempt");
+            }
+            Err(_) => {
+                tracing::warn!(
+                    run = run.id.0,
+                    "the target does not answer; leftovers stay until the next attempt"
+                );
+            }
         }
         Ok(true)
     }

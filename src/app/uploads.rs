@@ -235,6 +235,7 @@ impl Holdfast {
     pub(super) fn scratch(&self) -> Result<Arc<dyn Target>, Failure> {
         let place = target::Place {
             local_root: self.settings().data_dir.join("uploads"),
+            ..self.0.place.clone()
         };
         let local = target::kind("local");
         let opened = local.and_then(|kind| kind.open(&place, &target::Settings::default()).ok());

@@ -14,6 +14,9 @@ pub enum AuditEvent {
     LoginRefused { name: String },
     #[serde(rename = "audit.logged_out")]
     LoggedOut { user: UserId },
+    /// By its owner from elsewhere, or by an admin.
+    #[serde(rename = "audit.session_ended")]
+    SessionEnded { user: UserId },
     #[serde(rename = "audit.downloaded")]
     Downloaded { run: RunId },
     #[serde(rename = "audit.exported")]

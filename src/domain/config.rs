@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -12,11 +13,16 @@ use super::{
     event::{Scope, StreamKind},
     failure::FieldErrors,
     hook::{self, Hook, Phase},
-    ids::{AppId, ConfigId},
+    ids::{AppId, ConfigId, RunId},
+    lateness::Overdue,
     manifest::Compression,
+    retention,
     schedule::{self, Schedule},
+    slots::{MissedPolicy, Slots},
     text,
 };
+
+pub use super::retention::Retention;
 
 /// Names a value in the vault. Not the value.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -50,6 +56,9 @@ pub struct ConfigSpec {
     /// IANA name the schedule is evaluated in.
     #[serde(default = "utc")]
     pub time_zone: String,
+    /// What becomes of slots that passed while the server did not run.
+    #[serde(default, skip_serializing_if = "MissedPolicy::is_default")]
+    pub missed_policy: MissedPolicy,
     #[serde(default = "yes")]
     pub enabled: bool,
     #[serde(default)]
@@ -89,6 +98,7 @@ impl Default for ConfigSpec {
             target_secrets: BTreeMap::new(),
             schedule_cron: String::new(),
             time_zone: utc(),
+            missed_policy: MissedPolicy::default(),
             enabled: true,
             compression: Compression::Gzip,
             retention: Retention::default(),
@@ -109,20 +119,14 @@ impl ConfigSpec {
     }
 }
 
-/// How long artifacts of successful runs are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "mode", rename_all = "snake_case")]
-pub enum Retention {
-    /// The newest `count`.
-    Count { count: u32 },
-    /// Those younger than `days`.
-    Time { days: u32 },
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self::Count { count: 7 }
-    }
+/// A config's own address, which asks for a run of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trigger {
+    /// Of the token in the address: lower-hex SHA-256.
+    pub digest: String,
+    /// What calls have to be signed with, if they have to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretRef>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +140,24 @@ pub enum ConfigCommand {
         spec: ConfigSpec,
     },
     Remove,
+    /// None takes it away.
+    SetTrigger {
+        trigger: Option<Trigger>,
+    },
+    /// Slots came due and end without a run: `busy` is the run that was in their way, if one was.
+    PassSlots {
+        slots: Slots,
+        busy: Option<RunId>,
+    },
+    /// The clock had been wrong by more than may be waited for: slots are due again from `now` on.
+    SetClockBack {
+        now: DateTime<Utc>,
+    },
+    /// The schedule's promise is broken since the slot `promised`.
+    TellOverdue {
+        how: Overdue,
+        promised: DateTime<Utc>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,6 +173,23 @@ pub enum ConfigEvent {
     Changed { revision: u32, spec: ConfigSpec },
     #[serde(rename = "config.removed")]
     Removed {},
+    #[serde(rename = "config.trigger_issued")]
+    TriggerIssued { trigger: Trigger },
+    #[serde(rename = "config.trigger_revoked")]
+    TriggerRevoked {},
+    /// They came due while `run` was not over.
+    #[serde(rename = "config.slots_skipped")]
+    SlotsSkipped { slots: Slots, run: RunId },
+    /// They passed while nobody could look: the server did not run, or its clock was set.
+    #[serde(rename = "config.slots_missed")]
+    SlotsMissed { slots: Slots },
+    #[serde(rename = "config.clock_set_back")]
+    ClockSetBack { now: DateTime<Utc> },
+    #[serde(rename = "config.overdue")]
+    Overdue {
+        how: Overdue,
+        promised: DateTime<Utc>,
+    },
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -161,6 +200,9 @@ pub struct Config {
     pub revision: u32,
     pub spec: ConfigSpec,
     exists: bool,
+    has_trigger: bool,
+    /// What was told last.
+    overdue: Option<(Overdue, DateTime<Utc>)>,
 }
 
 impl Aggregate for Config {
@@ -196,6 +238,27 @@ impl Aggregate for Config {
             } else {
                 vec![]
             }),
+            _ if !self.exists => Err(Refusal::NotFound("the config".into())),
+            ConfigCommand::SetTrigger { trigger } => Ok(match trigger {
+                Some(trigger) => vec![ConfigEvent::TriggerIssued { trigger }],
+                None if self.has_trigger => vec![ConfigEvent::TriggerRevoked {}],
+                None => vec![],
+            }),
+            ConfigCommand::PassSlots { slots, busy } => Ok(vec![match busy {
+                Some(run) => ConfigEvent::SlotsSkipped { slots, run },
+                None => ConfigEvent::SlotsMissed { slots },
+            }]),
+            ConfigCommand::SetClockBack { now } => Ok(vec![ConfigEvent::ClockSetBack { now }]),
+            ConfigCommand::TellOverdue { how, promised } => {
+                let told = self.overdue.is_some_and(|(before, since)| {
+                    since > promised || (since == promised && before >= how)
+                });
+                Ok(if told {
+                    vec![]
+                } else {
+                    vec![ConfigEvent::Overdue { how, promised }]
+                })
+            }
         }
     }
 
@@ -208,6 +271,8 @@ impl Aggregate for Config {
                     revision: 1,
                     spec: spec.clone(),
                     exists: true,
+                    has_trigger: false,
+                    overdue: None,
                 };
             }
             ConfigEvent::Changed { revision, spec } => {
@@ -215,6 +280,12 @@ impl Aggregate for Config {
                 self.spec.clone_from(spec);
             }
             ConfigEvent::Removed {} => self.exists = false,
+            ConfigEvent::TriggerIssued { .. } => self.has_trigger = true,
+            ConfigEvent::TriggerRevoked {} => self.has_trigger = false,
+            ConfigEvent::SlotsSkipped { .. }
+            | ConfigEvent::SlotsMissed { .. }
+            | ConfigEvent::ClockSetBack { .. } => {}
+            ConfigEvent::Overdue { how, promised } => self.overdue = Some((*how, *promised)),
         }
     }
 
@@ -256,15 +327,12 @@ pub fn check(spec: &ConfigSpec) -> Result<(), FieldErrors> {
             "use an IANA name such as Europe/Berlin, or UTC",
         );
     }
-    match spec.retention {
-        Retention::Count { count } if !(1..=100_000).contains(&count) => {
-            errors.add("retention_count", "keep between 1 and 100,000 backups");
-        }
-        Retention::Time { days } if !(1..=36_500).contains(&days) => {
-            errors.add("retention_days", "keep backups between 1 and 36,500 days");
-        }
-        Retention::Count { .. } | Retention::Time { .. } => {}
+    if let MissedPolicy::All { hours } = spec.missed_policy
+        && !(1..=24 * 31).contains(&hours)
+    {
+        errors.add("missed_window", "use between 1 and 744 hours");
     }
+    errors.merge(retention::check(&spec.retention));
     for phase in [Phase::Before, Phase::After] {
         errors.merge(hook::check(phase, spec.hooks(phase)));
     }

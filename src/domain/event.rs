@@ -11,6 +11,7 @@ use super::{
     ids::{AppId, ConfigId},
     restore::RestoreEvent,
     run::RunEvent,
+    webhook::WebhookEvent,
 };
 
 /// The kinds of streams. Its name is stored data.
@@ -22,16 +23,18 @@ pub enum StreamKind {
     Restore,
     User,
     Audit,
+    Webhook,
 }
 
 impl StreamKind {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::App,
         Self::Config,
         Self::Run,
         Self::Restore,
         Self::User,
         Self::Audit,
+        Self::Webhook,
     ];
 
     pub fn name(self) -> &'static str {
@@ -42,6 +45,7 @@ impl StreamKind {
             Self::Restore => "restore",
             Self::User => "user",
             Self::Audit => "audit",
+            Self::Webhook => "webhook",
         }
     }
 
@@ -59,6 +63,7 @@ pub enum Event {
     Restore(RestoreEvent),
     Access(AccessEvent),
     Audit(AuditEvent),
+    Webhook(WebhookEvent),
 }
 
 macro_rules! from_events {
@@ -87,6 +92,7 @@ from_events!(
     Restore(RestoreEvent),
     Access(AccessEvent),
     Audit(AuditEvent),
+    Webhook(WebhookEvent),
 );
 
 /// What an event belongs to: filters and grants go by it.

@@ -30,4 +30,6 @@ ids! {
     UserId,
     /// A bearer token of a user.
     TokenId,
+    /// Somebody outside who is told.
+    WebhookId,
 }

@@ -6,6 +6,8 @@
 //!    └── waiting ◄   └─► cancelled
 //! ```
 //!
+//! An artifact of a success may go later (`expired`, then `pruned`); the run stays a success.
+//!
 //! The aggregate is the fence: a job may run twice, but only the present attempt's outcomes are
 //! taken. An attempt that a crash ended is interrupted by whoever finds it, and the next attempt
 //! has the next number, so that nothing the old one still says can count.
@@ -21,6 +23,7 @@ use super::{
     hook::HookReport,
     ids::{AppId, ConfigId, RunId},
     manifest::{Artifact, Fingerprint, Source},
+    retention::Retention,
 };
 
 /// Attempts that failed or crashed before a run is given up. A graceful stop of the server does
@@ -34,6 +37,8 @@ pub enum Trigger {
     Schedule,
     Api,
     Cli,
+    /// The config's own address was called from outside.
+    Hook,
 }
 
 impl Trigger {
@@ -43,6 +48,7 @@ impl Trigger {
             Self::Schedule => "schedule",
             Self::Api => "api",
             Self::Cli => "cli",
+            Self::Hook => "hook",
         }
     }
 }
@@ -134,6 +140,7 @@ pub enum RunCommand {
         config: ConfigId,
         trigger: Trigger,
         key: Option<RequestKey>,
+        slot: Option<DateTime<Utc>>,
     },
     Start {
         attempt: u32,
@@ -160,11 +167,11 @@ pub enum RunCommand {
         fingerprint: Fingerprint,
         warnings: Vec<String>,
     },
-    /// `retry_at` is when a temporary failure may be tried again; the caller adds the jitter.
+    /// `retry_at` is when a temporary failure may be tried again, if at all; the caller adds the jitter.
     Fail {
         attempt: u32,
         failure: Failure,
-        retry_at: DateTime<Utc>,
+        retry_at: Option<DateTime<Utc>>,
     },
     /// The attempt ended without an outcome: a crash (`counts`) or a graceful stop.
     Interrupt {
@@ -177,6 +184,12 @@ pub enum RunCommand {
     ConfirmCancelled {
         attempt: u32,
     },
+    /// Retention lets the artifact go: from here on nobody may count on it.
+    Expire {
+        rule: Retention,
+    },
+    /// The artifact is gone from the target.
+    ConfirmPruned,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,6 +203,9 @@ pub enum RunEvent {
         trigger: Trigger,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key: Option<RequestKey>,
+        /// The due time of the schedule that it is the run of.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        slot: Option<DateTime<Utc>>,
     },
     #[serde(rename = "run.started")]
     Started { attempt: u32, pin: Box<Pin> },
@@ -229,6 +245,11 @@ pub enum RunEvent {
     CancelRequested {},
     #[serde(rename = "run.cancelled")]
     Cancelled {},
+    /// The rule, as it was, let the artifact go; its deletion follows.
+    #[serde(rename = "run.expired")]
+    Expired { rule: Retention },
+    #[serde(rename = "run.pruned")]
+    Pruned {},
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -277,6 +298,10 @@ pub struct Run {
     /// Keys that attempts without success may have left something under.
     pub abandoned: Vec<(ConfigSpec, String)>,
     pub cancel_requested: bool,
+    /// Retention let the artifact go.
+    pub expired: bool,
+    /// And it is deleted.
+    pub pruned: bool,
     failures: u32,
 }
 
@@ -293,6 +318,7 @@ impl Aggregate for Run {
                 config,
                 trigger,
                 key,
+                slot,
             } => match self.status {
                 RunStatus::Absent => Ok(vec![RunEvent::Requested {
                     run,
@@ -300,6 +326,7 @@ impl Aggregate for Run {
                     config,
                     trigger,
                     key,
+                    slot,
                 }]),
                 _ => Err(Refusal::Conflict(format!("run {} exists", self.id))),
             },
@@ -360,6 +387,12 @@ impl Aggregate for Run {
                 self.must_run(attempt)?;
                 Ok(vec![RunEvent::Cancelled {}])
             }
+            RunCommand::Expire { rule } => self.expire(rule),
+            RunCommand::ConfirmPruned => match (self.expired, self.pruned) {
+                (false, _) => Err(Refusal::Conflict(format!("run {} is kept", self.id))),
+                (true, false) => Ok(vec![RunEvent::Pruned {}]),
+                (true, true) => Ok(vec![]),
+            },
         }
     }
 
@@ -414,6 +447,8 @@ impl Aggregate for Run {
                 self.status = RunStatus::Cancelled;
                 self.abandon();
             }
+            RunEvent::Expired { .. } => self.expired = true,
+            RunEvent::Pruned {} => self.pruned = true,
         }
     }
 
@@ -436,7 +471,7 @@ impl Run {
         &self,
         attempt: u32,
         failure: Failure,
-        retry_at: DateTime<Utc>,
+        retry_at: Option<DateTime<Utc>>,
     ) -> Result<Vec<RunEvent>, Refusal> {
         let before_start = matches!(self.status, RunStatus::Queued | RunStatus::Waiting)
             && attempt == self.attempt + 1;
@@ -447,14 +482,13 @@ impl Run {
             return Ok(vec![RunEvent::Cancelled {}]);
         }
         let last = self.failures + 1 >= MAX_FAILURES;
-        Ok(vec![if failure.is_temporary() && !last {
-            RunEvent::RetryScheduled {
+        Ok(vec![match retry_at {
+            Some(retry_at) if failure.is_temporary() && !last => RunEvent::RetryScheduled {
                 attempt,
                 failure,
                 retry_at,
-            }
-        } else {
-            RunEvent::Failed { attempt, failure }
+            },
+            _ => RunEvent::Failed { attempt, failure },
         }])
     }
 
@@ -489,6 +523,19 @@ impl Run {
             RunStatus::Cancelled => Ok(vec![]),
             RunStatus::Success | RunStatus::Failed => Err(Refusal::Conflict(format!(
                 "run {} is over: {}",
+                self.id,
+                self.status.name()
+            ))),
+        }
+    }
+
+    fn expire(&self, rule: Retention) -> Result<Vec<RunEvent>, Refusal> {
+        match self.status {
+            RunStatus::Success if self.expired => Ok(vec![]),
+            RunStatus::Success => Ok(vec![RunEvent::Expired { rule }]),
+            RunStatus::Absent => Err(Refusal::NotFound("the run".into())),
+            _ => Err(Refusal::Conflict(format!(
+                "run {} has no artifact that could go: it is {}",
                 self.id,
                 self.status.name()
             ))),

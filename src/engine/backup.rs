@@ -213,8 +213,13 @@ async fn prove_and_commit(
         finished_at: Utc::now(),
         restore_by_hand: Vec::new(),
     };
-    let file = order.target.locate(&order.key);
-    manifest.restore_by_hand = order.strategy.by_hand(&manifest, &file);
+    let fetch = order.target.fetch_by_hand(&order.key);
+    let file = match &fetch {
+        Some(_) => order.key.name().to_owned(),
+        None => order.target.locate(&order.key),
+    };
+    let commands = order.strategy.by_hand(&manifest, &file);
+    manifest.restore_by_hand = fetch.into_iter().chain(commands).collect();
     failpoint::hit("backup.before_manifest");
     write_manifest(order, &manifest).await?;
     failpoint::hit("backup.after_manifest");

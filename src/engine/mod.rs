@@ -7,5 +7,6 @@ pub mod codec;
 pub mod intake;
 pub mod pipeline;
 pub mod progress;
+pub mod prune;
 pub mod restore;
 pub mod verify;

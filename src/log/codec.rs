@@ -55,6 +55,7 @@ pub fn encode(event: &Event) -> Result<(String, i32, String), CodecError> {
         Event::Restore(event) => json(event),
         Event::Access(event) => json(event),
         Event::Audit(event) => json(event),
+        Event::Webhook(event) => json(event),
     }?;
     let Some(name) = value.get("name").and_then(Value::as_str) else {
         return Err(unreadable("?", FIRST_SCHEMA, "it has no name"));
@@ -96,6 +97,7 @@ fn decode_with(
         StreamKind::Restore => parse(name, schema, data).map(Event::Restore),
         StreamKind::User => parse(name, schema, data).map(Event::Access),
         StreamKind::Audit => parse(name, schema, data).map(Event::Audit),
+        StreamKind::Webhook => parse(name, schema, data).map(Event::Webhook),
     }
 }
 

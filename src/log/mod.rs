@@ -32,7 +32,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 pub use self::{
     codec::{CodecError, Upcast, decode, encode},
     projection::{Projection, RebuildReport},
-    subscription::{Start, Subscriber, run as subscribe},
+    subscription::{Start, Subscriber, begin, run as subscribe},
     verify::{Finding, Verification},
     writer::Unit,
 };

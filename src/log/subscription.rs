@@ -36,7 +36,7 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), LogError> {
     let mut head = log.watch_head();
-    let mut at = start(&log, &*subscriber).await?;
+    let mut at = begin(&log, &*subscriber).await?;
     loop {
         head.borrow_and_update();
         let batch = log.read_from(at, BATCH).await?;
@@ -53,14 +53,27 @@ pub async fn run(
     }
 }
 
-async fn start(log: &Log, subscriber: &dyn Subscriber) -> Result<i64, LogError> {
+/// Where a subscriber stands. Called before what it has to hear of can happen, it fixes where one begins
+/// that has never been.
+pub async fn begin(log: &Log, subscriber: &dyn Subscriber) -> Result<i64, LogError> {
     if let Some((_, position)) = projection::position(log.db(), subscriber.name()).await? {
         return Ok(position);
     }
-    Ok(match subscriber.start() {
-        Start::Origin => 0,
-        Start::Now => log.head(),
-    })
+    match subscriber.start() {
+        Start::Origin => Ok(0),
+        // Written down at once: after a crash "now" would be later, and what came between unheard.
+        Start::Now => {
+            let (name, head) = (subscriber.name(), log.head());
+            log.write(Cause::system(name), move |unit| {
+                Box::pin(async move {
+                    projection::set_position(unit.tx(), KIND, name, 1, head).await?;
+                    Ok(())
+                })
+            })
+            .await?;
+            Ok(head)
+        }
+    }
 }
 
 async fn handle(

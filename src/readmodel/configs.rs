@@ -9,6 +9,7 @@ use crate::{
         config::{ConfigEvent, ConfigSpec},
         event::{Event, StreamKind},
         ids::{AppId, ConfigId},
+        run::{RunEvent, Trigger},
     },
     log::Recorded,
 };
@@ -30,6 +31,16 @@ pub struct Model {
     pub created_at: i64,
     pub updated_at: i64,
     pub removed_at: Option<i64>,
+    /// All slots of the schedule up to here have ended, as a run or without one.
+    pub slots_until: i64,
+    /// The slot since which the schedule's promise is known to be broken, and how much: `late`,
+    /// `missed`.
+    pub overdue_since: Option<i64>,
+    pub overdue: Option<String>,
+    /// Of the token of its trigger, if it has one.
+    pub trigger_digest: Option<String>,
+    /// Where the vault keeps what calls have to be signed with.
+    pub trigger_secret: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -42,10 +53,17 @@ pub struct Configs;
 impl ReadModel for Configs {
     type Entity = Entity;
     const NAME: &'static str = "backup_configs";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 3;
 
     fn key(event: &Recorded) -> Option<i64> {
-        (event.stream.kind == StreamKind::Config).then_some(event.stream.id)
+        match &event.event {
+            Event::Run(RunEvent::Requested {
+                config,
+                trigger: Trigger::Schedule,
+                ..
+            }) => Some(config.0),
+            _ => (event.stream.kind == StreamKind::Config).then_some(event.stream.id),
+        }
     }
 
     fn id(row: &Model) -> i64 {
@@ -53,10 +71,15 @@ impl ReadModel for Configs {
     }
 
     fn apply(row: Option<Model>, event: &Recorded) -> Option<Model> {
+        let at = event.at.timestamp_millis();
+        if let Event::Run(RunEvent::Requested { slot, .. }) = &event.event {
+            // Before slots were said, a run took the place of all that were due.
+            let slot = slot.map_or(at, |slot| slot.timestamp_millis());
+            return row.map(|row| row.with_slots_until(slot));
+        }
         let Event::Config(change) = &event.event else {
             return row;
         };
-        let at = event.at.timestamp_millis();
         match change {
             ConfigEvent::Created { app, spec, .. } => Some(Model {
                 id: event.stream.id,
@@ -71,6 +94,11 @@ impl ReadModel for Configs {
                 created_at: at,
                 updated_at: at,
                 removed_at: None,
+                slots_until: at,
+                overdue_since: None,
+                overdue: None,
+                trigger_digest: None,
+                trigger_secret: None,
             }),
             ConfigEvent::Changed { revision, spec } => row.map(|row| Model {
                 strategy: spec.strategy.clone(),
@@ -81,6 +109,10 @@ impl ReadModel for Configs {
                 revision: i32::try_from(*revision).unwrap_or(i32::MAX),
                 spec: to_json(spec),
                 updated_at: at,
+                // What was due before has been settled under the old schedule.
+                slots_until: at,
+                overdue_since: None,
+                overdue: None,
                 ..row
             }),
             ConfigEvent::Removed {} => row.map(|row| Model {
@@ -88,11 +120,40 @@ impl ReadModel for Configs {
                 removed_at: Some(at),
                 ..row
             }),
+            ConfigEvent::TriggerIssued { trigger } => row.map(|row| Model {
+                trigger_digest: Some(trigger.digest.clone()),
+                trigger_secret: trigger.secret.as_ref().map(|secret| secret.0.clone()),
+                ..row
+            }),
+            ConfigEvent::TriggerRevoked {} => row.map(|row| Model {
+                trigger_digest: None,
+                trigger_secret: None,
+                ..row
+            }),
+            ConfigEvent::SlotsSkipped { slots, .. } | ConfigEvent::SlotsMissed { slots } => {
+                row.map(|row| row.with_slots_until(slots.last.timestamp_millis()))
+            }
+            ConfigEvent::ClockSetBack { now } => row.map(|row| Model {
+                slots_until: now.timestamp_millis(),
+                ..row
+            }),
+            ConfigEvent::Overdue { how, promised } => row.map(|row| Model {
+                overdue_since: Some(promised.timestamp_millis()),
+                overdue: Some(how.name().to_owned()),
+                ..row
+            }),
         }
     }
 }
 
 impl Model {
+    fn with_slots_until(self, slot: i64) -> Self {
+        Self {
+            slots_until: self.slots_until.max(slot),
+            ..self
+        }
+    }
+
     pub fn config_id(&self) -> ConfigId {
         ConfigId(self.id)
     }
@@ -109,6 +170,14 @@ pub async fn of_app(db: &impl ConnectionTrait, app: AppId) -> Result<Vec<Model>,
         .filter(Column::RemovedAt.is_null())
         .order_by_asc(Column::Id)
         .all(db)
+        .await
+}
+
+/// The config whose trigger has a token of that digest.
+pub async fn triggered_by(db: &impl ConnectionTrait, digest: &str) -> Result<Option<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::TriggerDigest.eq(digest))
+        .one(db)
         .await
 }
 

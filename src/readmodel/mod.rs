@@ -8,6 +8,7 @@ pub mod restores;
 pub mod runs;
 pub mod table;
 pub mod users;
+pub mod webhooks;
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -22,6 +23,7 @@ pub fn all() -> Vec<Box<dyn Projection>> {
         Box::new(Table::<runs::Runs>::new()),
         Box::new(Table::<restores::Restores>::new()),
         Box::new(Table::<users::Users>::new()),
+        Box::new(Table::<webhooks::Webhooks>::new()),
     ]
 }
 

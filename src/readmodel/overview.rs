@@ -1,6 +1,8 @@
 //! What a dashboard asks of all apps at once. No table of its own: narrow looks at the others, one
 //! statement each however many apps there are, because a query an app would cost more than the page.
 
+use std::collections::BTreeMap;
+
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
 
 /// A run, as narrow as a strip of many needs it.
@@ -51,6 +53,12 @@ pub async fn newest_successes(db: &impl ConnectionTrait) -> Result<Vec<Beat>, Db
     newest_where(db, "AND n.status = 'success'").await
 }
 
+/// Of lists with one run a config.
+pub fn by_config(beats: Vec<Beat>) -> BTreeMap<i64, Beat> {
+    let pairs = beats.into_iter().map(|beat| (beat.backup_config_id, beat));
+    pairs.collect()
+}
+
 /// Bytes of all artifacts, and the outcomes since `since` (Unix milliseconds).
 pub async fn totals(db: &impl ConnectionTrait, since: i64) -> Result<Totals, DbErr> {
     #[derive(FromQueryResult)]
@@ -62,7 +70,7 @@ pub async fn totals(db: &impl ConnectionTrait, since: i64) -> Result<Totals, DbE
     let rows: Vec<Row> = select(
         db,
         format!(
-            "SELECT CAST(SUM(CASE WHEN status = 'success' THEN size_bytes END) AS BIGINT) AS stored, \
+            "SELECT CAST(SUM(CASE WHEN status = 'success' AND pruned_at IS NULL THEN size_bytes END) AS BIGINT) AS stored, \
              CAST(SUM(CASE WHEN status = 'success' AND finished_at >= {since} THEN 1 END) AS BIGINT) AS succeeded, \
              CAST(SUM(CASE WHEN status = 'failed' AND finished_at >= {since} THEN 1 END) AS BIGINT) AS failed \
              FROM backup_runs"
@@ -92,7 +100,7 @@ pub async fn app_totals(db: &impl ConnectionTrait, since: i64) -> Result<Vec<App
         db,
         format!(
             "SELECT app_id, \
-             CAST(SUM(CASE WHEN status = 'success' THEN size_bytes ELSE 0 END) AS BIGINT) AS stored_bytes, \
+             CAST(SUM(CASE WHEN status = 'success' AND pruned_at IS NULL THEN size_bytes ELSE 0 END) AS BIGINT) AS stored_bytes, \
              CAST(SUM(CASE WHEN status = 'success' AND finished_at >= {since} THEN 1 ELSE 0 END) AS BIGINT) AS succeeded, \
              CAST(SUM(CASE WHEN status = 'failed' AND finished_at >= {since} THEN 1 ELSE 0 END) AS BIGINT) AS failed \
              FROM backup_runs GROUP BY app_id"

@@ -59,6 +59,10 @@ pub struct Model {
     pub stages: String,
     /// `RequestKey` of whoever asked for it.
     pub request_key: Option<String>,
+    /// When retention let the artifact go: it counts for nothing since.
+    pub expired_at: Option<i64>,
+    /// When it was deleted.
+    pub pruned_at: Option<i64>,
 }
 
 /// When the present attempt reached a stage, Unix milliseconds.
@@ -78,7 +82,7 @@ pub struct Runs;
 impl ReadModel for Runs {
     type Entity = Entity;
     const NAME: &'static str = "backup_runs";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
 
     fn key(event: &Recorded) -> Option<i64> {
         (event.stream.kind == StreamKind::Run).then_some(event.stream.id)
@@ -141,6 +145,8 @@ fn requested(run: RunId, app: AppId, config: ConfigId, trigger: &str, at: i64) -
         obligations: "[]".to_owned(),
         stages: "[]".to_owned(),
         request_key: None,
+        expired_at: None,
+        pruned_at: None,
     }
 }
 
@@ -214,6 +220,8 @@ impl Model {
                 self.finish("cancelled", at);
                 self.clear_failure();
             }
+            RunEvent::Expired { .. } => self.expired_at = Some(at),
+            RunEvent::Pruned {} => self.pruned_at = Some(at),
         }
     }
 
@@ -269,6 +277,19 @@ impl Model {
 
     pub fn fingerprint(&self) -> Option<Fingerprint> {
         from_optional_json(self.fingerprint.as_ref())
+    }
+
+    /// Why there is nothing to restore or download, in words; `None` when there is.
+    pub fn lacks_artifact(&self) -> Option<String> {
+        if self.status != "success" {
+            return Some(format!("run {} is no success but {}", self.id, self.status));
+        }
+        self.expired_at.map(|_| {
+            format!(
+                "the backup of run {} is not kept any more: retention deleted it",
+                self.id
+            )
+        })
     }
 
     /// Of the present attempt, or from request to end when it never started. Milliseconds.
@@ -354,6 +375,44 @@ pub async fn requested_as(
         .filter(Column::BackupConfigId.eq(config.0))
         .filter(Column::RequestKey.eq(key.0.as_str()))
         .one(db)
+        .await
+}
+
+/// Runs of that config whose artifact is there and counts, newest first.
+pub async fn with_artifact(
+    db: &impl ConnectionTrait,
+    config: ConfigId,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::BackupConfigId.eq(config.0))
+        .filter(Column::Status.eq("success"))
+        .filter(Column::ExpiredAt.is_null())
+        .order_by_desc(Column::Id)
+        .all(db)
+        .await
+}
+
+/// The run of that config that ended last, cancelled ones aside.
+pub async fn newest_ended(
+    db: &impl ConnectionTrait,
+    config: ConfigId,
+) -> Result<Option<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::BackupConfigId.eq(config.0))
+        .filter(Column::Status.is_in(["success", "failed"]))
+        .order_by_desc(Column::FinishedAt)
+        .order_by_desc(Column::Id)
+        .one(db)
+        .await
+}
+
+/// Runs whose artifact was let go and is not known to be deleted yet.
+pub async fn to_prune(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::ExpiredAt.is_not_null())
+        .filter(Column::PrunedAt.is_null())
+        .order_by_asc(Column::Id)
+        .all(db)
         .await
 }
 

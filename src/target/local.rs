@@ -61,8 +61,12 @@ impl TargetKind for LocalKind {
         &[]
     }
 
-    fn check(&self, _: &Settings) -> Result<(), FieldErrors> {
-        Ok(())
+    fn check(&self, _: &Place, settings: &Settings) -> Result<(), FieldErrors> {
+        let mut errors = FieldErrors::default();
+        for name in settings.plain.keys() {
+            errors.add(name.as_str(), "local storage has no such setting");
+        }
+        errors.into_result()
     }
 
     fn open(&self, place: &Place, _: &Settings) -> Result<Arc<dyn Target>, FieldErrors> {

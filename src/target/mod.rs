@@ -4,8 +4,9 @@
 pub mod layout;
 mod local;
 pub mod memory;
+mod s3;
 
-use std::{collections::BTreeMap, io, ops::Range, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, io, ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,6 +22,7 @@ use crate::domain::{
 /// Every kind of target there is.
 pub const ALL: &[&dyn TargetKind] = &[
     &local::LocalKind, //
+    &s3::S3Kind,
 ];
 
 pub fn kind(name: &str) -> Option<&'static dyn TargetKind> {
@@ -37,9 +39,11 @@ pub type ByteStream = BoxStream<'static, io::Result<Bytes>>;
 /// - `put` is whole or absent: cancelled (future dropped), failed or killed, nothing appears under
 ///   `key` and nothing stays behind, except partial data that `sweep` finds after a kill. It never
 ///   overwrites: an existing key is `TargetError::Exists`. When it returns, the data is durable.
+///   A store over a network is cleaned up after a drop by a task that goes on by itself.
 /// - `get` of a range past the end is an error; `list` is recursive, sorted by key, and never shows
 ///   partial data; `delete` of what is not there is fine.
-/// - No method retries or logs by itself; decorators and callers do.
+/// - No method repeats itself or logs; decorators and callers do. A single request of many may be
+///   repeated: a store over a network refuses some as a matter of course.
 #[async_trait]
 pub trait Target: Send + Sync + 'static {
     /// For people: `Local storage (/srv/backups)`. No secrets.
@@ -61,6 +65,7 @@ pub trait Target: Send + Sync + 'static {
 
     async fn list(&self, prefix: &str) -> Result<Vec<Entry>, TargetError>;
 
+    /// Also ends what a dead process left unfinished under this very key.
     async fn delete(&self, key: &Key) -> Result<(), TargetError>;
 
     /// Can it be written to, now? Leaves nothing behind.
@@ -72,6 +77,67 @@ pub trait Target: Send + Sync + 'static {
 
     /// Where a person finds `key` with stock tools: a path, or `s3://…`. For manifests and pages.
     fn locate(&self, key: &Key) -> String;
+
+    /// The command that brings `key` into the present folder under its own name, where `locate` is
+    /// nothing a shell can read.
+    fn fetch_by_hand(&self, _key: &Key) -> Option<String> {
+        None
+    }
+
+    /// A link under which anybody can read `key` for so long; `None` where there are none.
+    async fn presign(&self, _key: &Key, _valid: Duration) -> Result<Option<String>, TargetError> {
+        Ok(None)
+    }
+
+    /// Everything a backup and a restore will ask of it, tried one by one. Leaves nothing behind.
+    async fn try_out(&self) -> Vec<Trial> {
+        vec![Trial::of("write", self.check().await)]
+    }
+}
+
+/// One thing that was tried on a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trial {
+    /// Stable: `put`, `list`, …
+    pub name: &'static str,
+    pub ok: bool,
+    /// What was found; what went wrong and what to do, when it failed. May be empty.
+    pub detail: String,
+    /// Backups work without it.
+    pub optional: bool,
+}
+
+impl Trial {
+    pub fn of(name: &'static str, result: Result<(), TargetError>) -> Self {
+        match result {
+            Ok(()) => Self::passed(name, ""),
+            Err(error) => Self::failed(name, format!("{error}. {}", error.hint())),
+        }
+    }
+
+    pub fn passed(name: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            name,
+            ok: true,
+            detail: detail.into(),
+            optional: false,
+        }
+    }
+
+    pub fn failed(name: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            ok: false,
+            ..Self::passed(name, detail)
+        }
+    }
+
+    #[must_use]
+    pub fn optional(self) -> Self {
+        Self {
+            optional: true,
+            ..self
+        }
+    }
 }
 
 /// What a target says it stored: counted and hashed while writing.
@@ -103,7 +169,7 @@ pub trait TargetKind: Send + Sync {
     fn fields(&self) -> &'static [Field];
 
     /// Checks the settings without touching anything outside.
-    fn check(&self, settings: &Settings) -> Result<(), FieldErrors>;
+    fn check(&self, place: &Place, settings: &Settings) -> Result<(), FieldErrors>;
 
     fn open(&self, place: &Place, settings: &Settings) -> Result<Arc<dyn Target>, FieldErrors>;
 }
@@ -120,6 +186,10 @@ pub struct Settings {
 pub struct Place {
     /// Folder of the local target: `{data}/backups`.
     pub local_root: PathBuf,
+    /// A connection that moves no byte for this long has failed.
+    pub stall: Duration,
+    /// Whether a target may lie at a private address, in the server's own network.
+    pub private_addresses: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -134,6 +204,14 @@ pub enum TargetError {
     Refused { at: String, reason: String },
     #[error("{at} did not answer as it should: {reason}")]
     Unavailable { at: String, reason: String },
+    /// As `Refused` or, when `temporary`, as `Unavailable`, where more is known about what to do.
+    #[error("{at}: {reason}")]
+    Failed {
+        at: String,
+        reason: String,
+        hint: &'static str,
+        temporary: bool,
+    },
     /// The stream given to `put` ended with an error: the cause lies with its sender.
     #[error("the data stopped coming: {0}")]
     Source(io::Error),
@@ -143,7 +221,11 @@ pub enum TargetError {
 
 impl TargetError {
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Source(_))
+        match self {
+            Self::Unavailable { .. } | Self::Source(_) => true,
+            Self::Failed { temporary, .. } => *temporary,
+            _ => false,
+        }
     }
 
     pub fn hint(&self) -> &'static str {
@@ -157,6 +239,7 @@ impl TargetError {
             Self::Unavailable { .. } => {
                 "It is tried again; check the disk or the network if it stays."
             }
+            Self::Failed { hint, .. } => hint,
             Self::Source(_) => "",
             Self::BadKey(..) => "Use letters, digits, dots, dashes and underscores.",
         }

@@ -3,7 +3,10 @@
 
 use super::parts::{self, Icon};
 use crate::{
-    domain::config::{ConfigSpec, Retention},
+    domain::{
+        config::ConfigSpec,
+        retention::{Gfs, Retention},
+    },
     strategy, target,
     web::words,
 };
@@ -61,10 +64,25 @@ pub fn schedule_words(spec: &ConfigSpec) -> String {
     }
 }
 
+/// `3 newest, 7 daily, 4 weekly`.
+fn gfs_words(gfs: Gfs) -> String {
+    let parts = [
+        (gfs.keep_last, "newest"),
+        (gfs.keep_daily, "daily"),
+        (gfs.keep_weekly, "weekly"),
+        (gfs.keep_monthly, "monthly"),
+        (gfs.keep_yearly, "yearly"),
+    ];
+    let kept = parts.into_iter().filter(|(number, _)| *number > 0);
+    let said = kept.map(|(number, word)| format!("{} {word}", words::count(u64::from(number))));
+    said.collect::<Vec<_>>().join(", ")
+}
+
 pub fn retention_words(retention: Retention) -> String {
     match retention {
         Retention::Count { count: 1 } => "The newest 1".to_owned(),
         Retention::Count { count } => format!("The newest {}", words::count(u64::from(count))),
         Retention::Time { days } => words::plural(days as usize, "day"),
+        Retention::Gfs(gfs) => gfs_words(gfs),
     }
 }

@@ -1,16 +1,16 @@
 //! Is a config protected, now? Judged from what its schedule promises and what its runs did: pure,
 //! so that the dashboard, a live fragment and a test judge alike.
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 
 use super::parts::Badge;
 use crate::{
-    domain::schedule::{self, Schedule},
+    domain::{
+        lateness::{self, Overdue},
+        schedule::{self, Schedule},
+    },
     readmodel::{configs, overview::Beat},
 };
-
-/// A slot that is this much over without a run is late.
-const GRACE: Duration = Duration::minutes(5);
 
 /// From best to worst: an app is what the worst of its configs is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,7 +19,10 @@ pub enum State {
     Paused,
     /// No run yet, and none was due.
     Waiting,
+    /// A slot went by without a good backup.
     Late,
+    /// And that has lasted.
+    Missed,
     Failed,
 }
 
@@ -30,12 +33,13 @@ impl State {
             Self::Paused => Badge::new("idle", "stop", "Paused"),
             Self::Waiting => Badge::new("idle", "clock", "First run pending"),
             Self::Late => Badge::new("warn", "warn", "Late"),
+            Self::Missed => Badge::new("bad", "warn", "Missed"),
             Self::Failed => Badge::new("bad", "cross", "Failing"),
         }
     }
 
     pub fn needs_a_person(self) -> bool {
-        matches!(self, Self::Late | Self::Failed)
+        matches!(self, Self::Late | Self::Missed | Self::Failed)
     }
 }
 
@@ -45,6 +49,8 @@ pub struct Health {
     pub next: Next,
     /// End of the newest successful run.
     pub restore_point: Option<DateTime<Utc>>,
+    /// Whether the schedule's promise is broken, whatever else is the matter.
+    pub overdue: Option<Overdue>,
 }
 
 /// When the next run is.
@@ -66,10 +72,11 @@ pub fn judge(
     success: Option<&Beat>,
     now: DateTime<Utc>,
 ) -> Health {
-    let next = next_run(config, newest, success, now);
+    let (next, overdue) = next_run(config, newest, success, now);
     let failed = newest.is_some_and(|beat| beat.status == "failed");
     let state = match (&next, success) {
         _ if failed => State::Failed,
+        (Next::Overdue(_), _) if overdue == Some(Overdue::Missed) => State::Missed,
         (Next::Overdue(_), _) => State::Late,
         (Next::Paused, _) => State::Paused,
         (_, None) => State::Waiting,
@@ -79,6 +86,7 @@ pub fn judge(
         state,
         next,
         restore_point: success.map(|beat| at(beat.finished_at.unwrap_or(beat.requested_at))),
+        overdue,
     }
 }
 
@@ -87,29 +95,30 @@ fn next_run(
     newest: Option<&Beat>,
     success: Option<&Beat>,
     now: DateTime<Utc>,
-) -> Next {
-    if newest.is_some_and(|beat| matches!(beat.status.as_str(), "queued" | "running")) {
-        return Next::Now;
-    }
+) -> (Next, Option<Overdue>) {
+    let at_work = newest.is_some_and(|beat| matches!(beat.status.as_str(), "queued" | "running"));
     if !config.enabled {
-        return Next::Paused;
+        return (if at_work { Next::Now } else { Next::Paused }, None);
     }
     let (Ok(schedule), Some(zone)) = (
         Schedule::parse(&config.schedule_cron),
         schedule::zone(&config.spec().time_zone),
     ) else {
-        return Next::Manual;
+        return (if at_work { Next::Now } else { Next::Manual }, None);
     };
     // What a schedule promised before it was changed is no promise any more.
     let since = success.map_or(config.updated_at, |beat| {
         beat.requested_at.max(config.updated_at)
     });
-    match schedule.next_after(at(since), zone) {
-        Some(due) if due + GRACE < now => Next::Overdue(due),
-        _ => schedule
+    let overdue = lateness::judge(&schedule, zone, at(since), now);
+    let next = match overdue {
+        _ if at_work => Next::Now,
+        Some((_, promised)) => Next::Overdue(promised),
+        None => schedule
             .next_after(now, zone)
             .map_or(Next::Manual, Next::At),
-    }
+    };
+    (next, overdue.map(|(how, _)| how))
 }
 
 fn at(millis: i64) -> DateTime<Utc> {
@@ -147,6 +156,11 @@ mod tests {
             created_at: created,
             updated_at: created,
             removed_at: None,
+            slots_until: created,
+            overdue_since: None,
+            overdue: None,
+            trigger_digest: None,
+            trigger_secret: None,
         }
     }
 
@@ -169,15 +183,17 @@ mod tests {
     fn judged_by_what_the_schedule_promised() {
         let fresh = beat("success", "2026-11-23T02:00:00Z");
         let old = beat("success", "2026-11-21T02:00:00Z");
+        let yesterday = beat("success", "2026-11-22T02:00:00Z");
         let failed = beat("failed", "2026-11-23T02:00:00Z");
         let running = beat("running", "2026-11-23T09:59:00Z");
         let daily = config("0 2 * * *", true);
         for (config, newest, success, state) in [
             (&daily, Some(&fresh), Some(&fresh), State::Protected),
-            (&daily, Some(&old), Some(&old), State::Late),
+            (&daily, Some(&old), Some(&old), State::Missed),
+            (&daily, Some(&yesterday), Some(&yesterday), State::Late),
             (&daily, Some(&failed), Some(&old), State::Failed),
             (&daily, Some(&running), Some(&old), State::Protected),
-            (&daily, None, None, State::Late),
+            (&daily, None, None, State::Missed),
             (&config("0 2 1 12 *", true), None, None, State::Waiting),
             (&config("", true), None, None, State::Waiting),
             (&config("", true), Some(&old), Some(&old), State::Protected),

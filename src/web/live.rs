@@ -121,7 +121,10 @@ impl Topic {
     fn concerns(&self, event: &Recorded) -> bool {
         let kind = event.stream.kind;
         match self {
-            Self::Overview => !matches!(kind, StreamKind::User | StreamKind::Audit),
+            Self::Overview => !matches!(
+                kind,
+                StreamKind::User | StreamKind::Audit | StreamKind::Webhook
+            ),
             Self::App(app, _) => event.scope.app == Some(*app) && kind != StreamKind::Audit,
             Self::Run(id) => kind == StreamKind::Run && event.stream.id == id.0,
             Self::Restore(id) => kind == StreamKind::Restore && event.stream.id == id.0,

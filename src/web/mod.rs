@@ -19,6 +19,7 @@ mod guard;
 mod health;
 mod intake;
 mod live;
+mod metrics;
 mod page;
 mod pages;
 mod parts;
@@ -73,8 +74,10 @@ where
         .around(errors::show);
     Route::new()
         .nest("/api", api.into_endpoint().around(guard::changes))
+        .at("/hooks/:token", api::hooks())
         .at("/healthz", get(ready::healthy))
         .at("/readyz", get(ready::ready))
+        .at("/metrics", get(metrics::show))
         .nest("/", site)
         .with(CatchPanic::new())
         .around(guard::headers)

@@ -64,7 +64,7 @@ impl RunRow {
                     .unwrap_or(run.requested_at),
             ),
             checksum: run.checksum.clone(),
-            restorable: run.status == "success",
+            restorable: run.lacks_artifact().is_none(),
             error: run.error_msg.clone().filter(|_| run.status == "failed"),
         }
     }

@@ -65,6 +65,11 @@ pub fn config(id: i64, app: i64, cron: &str) -> configs::Model {
         created_at: millis("2026-11-01T00:00:00Z"),
         updated_at: millis("2026-11-01T00:00:00Z"),
         removed_at: None,
+        slots_until: millis("2026-11-01T00:00:00Z"),
+        overdue_since: None,
+        overdue: None,
+        trigger_digest: None,
+        trigger_secret: None,
     }
 }
 
@@ -112,6 +117,8 @@ pub fn run(id: i64) -> runs::Model {
         obligations: "[]".to_owned(),
         stages: "[]".to_owned(),
         request_key: None,
+        expired_at: None,
+        pruned_at: None,
     }
 }
 

@@ -13,8 +13,11 @@ use crate::{
         event::{Actor, ActorKind, Event},
         hook::{HookOutcome, HookReport},
         ids::{AppId, ConfigId},
+        lateness::Overdue,
         restore::{RestoreEvent, RestoreSource},
         run::RunEvent,
+        slots::Slots,
+        webhook::WebhookEvent,
     },
     log::Recorded,
     readmodel::{apps, configs},
@@ -77,6 +80,7 @@ pub fn what(event: &Event) -> String {
         Event::Restore(event) => of_restore(event),
         Event::Access(event) => of_access(event),
         Event::Audit(event) => of_audit(event),
+        Event::Webhook(event) => of_webhook(event),
     }
 }
 
@@ -100,6 +104,46 @@ fn of_config(event: &ConfigEvent) -> String {
             )
         }
         ConfigEvent::Removed {} => "Config deleted; its backups stay".to_owned(),
+        ConfigEvent::TriggerIssued { .. } => {
+            "Trigger made; an earlier one works no more".to_owned()
+        }
+        ConfigEvent::TriggerRevoked {} => "Trigger revoked".to_owned(),
+        ConfigEvent::SlotsSkipped { slots, run } => {
+            format!("{} skipped: run {run} was not over", of_slots(slots))
+        }
+        ConfigEvent::SlotsMissed { slots } => {
+            format!("{} missed: nobody could look at the time", of_slots(slots))
+        }
+        ConfigEvent::ClockSetBack { .. } => {
+            "The server's clock was set back; slots count from now".to_owned()
+        }
+        ConfigEvent::Overdue { how, promised } => format!(
+            "{}: no good backup since the slot of {}",
+            match how {
+                Overdue::Late => "Late",
+                Overdue::Missed => "Missed",
+            },
+            promised.format("%a %-d %b, %H:%M UTC")
+        ),
+    }
+}
+
+fn of_webhook(event: &WebhookEvent) -> String {
+    match event {
+        WebhookEvent::Added { webhook, spec } => {
+            format!("Webhook {webhook} added, to {}", spec.origin)
+        }
+        WebhookEvent::Changed { spec } => format!("Webhook changed, to {}", spec.origin),
+        WebhookEvent::Removed {} => "Webhook removed".to_owned(),
+    }
+}
+
+/// `Slot of Mon 23 Nov, 02:00 UTC`, `12 slots since …`.
+fn of_slots(slots: &Slots) -> String {
+    let first = slots.first.format("%a %-d %b, %H:%M UTC");
+    match slots.count {
+        1 => format!("Slot of {first}"),
+        count => format!("{} since {first}", words::plural(count as usize, "slot")),
     }
 }
 
@@ -135,6 +179,11 @@ fn of_run(event: &RunEvent) -> String {
         }
         RunEvent::CancelRequested {} => "Cancel requested".to_owned(),
         RunEvent::Cancelled {} => "Backup cancelled".to_owned(),
+        RunEvent::Expired { rule } => format!(
+            "Let go by retention: {}",
+            catalog::retention_words(*rule).to_lowercase()
+        ),
+        RunEvent::Pruned {} => "Its backup was deleted".to_owned(),
     }
 }
 
@@ -203,6 +252,7 @@ fn of_audit(event: &AuditEvent) -> String {
     match event {
         AuditEvent::LoggedIn { .. } => "Logged in".to_owned(),
         AuditEvent::LoginRefused { name } => format!("Log-in refused for “{name}”"),
+        AuditEvent::SessionEnded { .. } => "Ended a session".to_owned(),
         AuditEvent::LoggedOut { .. } => "Logged out".to_owned(),
         AuditEvent::Downloaded { run } => format!("Backup {run} downloaded"),
         AuditEvent::Exported {} => "Audit log exported".to_owned(),

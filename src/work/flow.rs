@@ -4,9 +4,14 @@ use chrono::{DateTime, Utc};
 
 use super::job::Job;
 use crate::{
-    domain::{event::Event, ids::RestoreId, restore::RestoreEvent, run::RunEvent},
+    domain::{
+        event::Event,
+        ids::{RestoreId, RunId},
+        restore::RestoreEvent,
+        run::RunEvent,
+    },
     log::Recorded,
-    readmodel::{restores, runs},
+    readmodel::{overview::Beat, restores, runs},
 };
 
 /// A job and the earliest time it may start.
@@ -35,13 +40,17 @@ impl Order {
 /// What the dispatcher enqueues for a committed event.
 pub fn follow(event: &Recorded) -> Vec<Order> {
     match &event.event {
-        Event::Run(change) => after_run(crate::domain::ids::RunId(event.stream.id), change),
+        Event::Run(change) => after_run(RunId(event.stream.id), change),
         Event::Restore(change) => after_restore(RestoreId(event.stream.id), change),
-        Event::App(_) | Event::Config(_) | Event::Access(_) | Event::Audit(_) => vec![],
+        Event::App(_)
+        | Event::Config(_)
+        | Event::Access(_)
+        | Event::Audit(_)
+        | Event::Webhook(_) => vec![],
     }
 }
 
-fn after_run(run: crate::domain::ids::RunId, change: &RunEvent) -> Vec<Order> {
+fn after_run(run: RunId, change: &RunEvent) -> Vec<Order> {
     match change {
         RunEvent::Requested { .. } => vec![Order::now(Job::BackUp { run, attempt: 1 })],
         RunEvent::RetryScheduled {
@@ -54,6 +63,8 @@ fn after_run(run: crate::domain::ids::RunId, change: &RunEvent) -> Vec<Order> {
             let attempt = attempt + 1;
             vec![Order::now(Job::BackUp { run, attempt })]
         }
+        RunEvent::Succeeded { .. } => vec![Order::now(Job::Retain { run })],
+        RunEvent::Expired { .. } => vec![Order::now(Job::Prune { run })],
         _ => vec![],
     }
 }
@@ -111,6 +122,18 @@ pub fn resume_run(row: &runs::Model) -> Order {
         },
         not_before: row.retry_at.and_then(DateTime::from_timestamp_millis),
     }
+}
+
+/// What may be due after a config's newest good run: whether it was done, nobody has noted.
+pub fn retain(newest: &Beat) -> Order {
+    Order::now(Job::Retain {
+        run: RunId(newest.id),
+    })
+}
+
+/// What was let go and is not known to be deleted.
+pub fn prune(row: &runs::Model) -> Order {
+    Order::now(Job::Prune { run: row.run_id() })
 }
 
 /// What is due for a restore or undo that is not over.

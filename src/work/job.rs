@@ -23,7 +23,12 @@ pub const RESTORES: Queue = Queue {
     name: "restore",
     concurrency: 2,
 };
-pub const QUEUES: [&Queue; 2] = [&BACKUPS, &RESTORES];
+/// What is short and must not wait for backups.
+pub const UPKEEP: Queue = Queue {
+    name: "upkeep",
+    concurrency: 2,
+};
+pub const QUEUES: [&Queue; 3] = [&BACKUPS, &RESTORES, &UPKEEP];
 
 /// Stored as JSON in the queue's table: names are stored data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +55,14 @@ pub enum Job {
         restore: RestoreId,
         attempt: u32,
     },
+    /// Lets go what the run's config does not keep, now that the run is good.
+    Retain {
+        run: RunId,
+    },
+    /// Deletes what was let go.
+    Prune {
+        run: RunId,
+    },
 }
 
 impl Job {
@@ -60,6 +73,7 @@ impl Job {
             | Self::SettleRestore { .. }
             | Self::Undo { .. }
             | Self::Forget { .. } => &RESTORES,
+            Self::Retain { .. } | Self::Prune { .. } => &UPKEEP,
         }
     }
 
@@ -71,6 +85,8 @@ impl Job {
             Self::SettleRestore { restore, attempt } => format!("settle-{restore}:{attempt}"),
             Self::Undo { restore, attempt } => format!("undo-{restore}:{attempt}"),
             Self::Forget { restore, attempt } => format!("forget-{restore}:{attempt}"),
+            Self::Retain { run } => format!("retain-{run}"),
+            Self::Prune { run } => format!("prune-{run}"),
         }
     }
 
@@ -83,6 +99,8 @@ impl Job {
             }
             Self::Undo { restore, attempt } => holdfast.undo(restore, attempt).await,
             Self::Forget { restore, .. } => holdfast.forget_kept(restore).await,
+            Self::Retain { run } => holdfast.retain(run).await,
+            Self::Prune { run } => holdfast.prune(run).await,
         }
     }
 }

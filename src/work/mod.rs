@@ -6,12 +6,14 @@
 //! - `job`: what a job is, and the one call it makes;
 //! - `queue`: the queue's table, filled inside the log's transaction;
 //! - `dispatch`: from the log to the queue;
+//! - `notify`: what is told to webhooks, and the loop that sends it;
 //! - `worker`: takes jobs and is watched over;
 //! - `tick`: what comes due by the clock.
 
 mod dispatch;
 mod flow;
 mod job;
+mod notify;
 mod queue;
 mod tick;
 mod worker;
@@ -41,6 +43,7 @@ impl Work {
         let bells = queue::Bells::default();
         queue::prepare(holdfast.log()).await?;
         queue::refill(holdfast.log()).await?;
+        notify::begin(&holdfast).await?;
 
         let stop = CancellationToken::new();
         let health = Arc::new(Health::default());
@@ -59,6 +62,8 @@ impl Work {
                 stop.clone(),
             ));
         }
+        tasks.spawn(notify::listen(holdfast.clone(), stop.clone()));
+        tasks.spawn(notify::deliver(holdfast.clone(), stop.clone()));
         tasks.spawn(tick::run(holdfast.clone(), stop.clone()));
         Ok(Self {
             tasks,

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     log::{Cause, Log, LogError},
-    readmodel::{restores, runs},
+    readmodel::{overview, restores, runs},
 };
 
 /// A handler tells by its own state whether a job is still due; the queue never gives one up.
@@ -71,6 +71,9 @@ pub async fn refill(log: &Log) -> Result<(), LogError> {
             let unfinished = restores::unfinished(tx).await?;
             orders.extend(unfinished.iter().map(flow::resume_restore));
             orders.extend(restores::with_kept(tx).await?.iter().map(flow::forget));
+            orders.extend(runs::to_prune(tx).await?.iter().map(flow::prune));
+            let newest = overview::newest_successes(tx).await?;
+            orders.extend(newest.iter().map(flow::retain));
             for order in orders {
                 enqueue(tx, &order).await?;
             }

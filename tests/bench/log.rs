@@ -120,6 +120,7 @@ async fn request(log: &Log) {
                 config: ConfigId(1),
                 trigger: Trigger::Manual,
                 key: None,
+                slot: None,
             };
             unit.execute::<Run>(run.0, command).await.map(|_| ())
         })

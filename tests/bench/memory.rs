@@ -51,7 +51,14 @@ pub fn child(args: &[String]) {
     let local_root = place.path().to_owned();
     let local = kind("local")
         .unwrap()
-        .open(&Place { local_root }, &Settings::default())
+        .open(
+            &Place {
+                local_root,
+                stall: std::time::Duration::from_secs(60),
+                private_addresses: false,
+            },
+            &Settings::default(),
+        )
         .unwrap();
     let key = Key::parse("db").unwrap();
     let data = Bytes::from(data::dump(DATA));

@@ -242,8 +242,15 @@ fn chunks(bytes: &Bytes) -> ByteStream {
 fn local(place: &Path) -> Arc<dyn Target> {
     let local_root = place.join("backups");
     let kind = kind("local").unwrap();
-    kind.open(&Place { local_root }, &Settings::default())
-        .unwrap()
+    kind.open(
+        &Place {
+            local_root,
+            stall: std::time::Duration::from_secs(60),
+            private_addresses: false,
+        },
+        &Settings::default(),
+    )
+    .unwrap()
 }
 
 fn tool_size(command: &str) -> u64 {

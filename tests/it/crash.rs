@@ -34,6 +34,8 @@ struct Lane {
     config: i64,
     /// The same with a hook, for the places that only hooks come by.
     hooked: i64,
+    /// One that keeps the newest only, for the places that retention comes by.
+    pruned: i64,
     slowest: Duration,
     kills: usize,
     random: u64,
@@ -59,17 +61,22 @@ impl Lane {
             "com.docker.compose.service=web",
         ];
         let web = Bed::run(bed::BUSYBOX, &labels, &["sleep", "36000"]);
-        let mut config = json!({ "strategy": "postgres", "service": "db", "target": "local" });
+        let mut config = json!({ "strategy": "postgres", "service": "db", "target": "local",
+            "retention_count": 1000 });
         let path = "/api/apps/shop/backups/configs";
         let plain = server.post(path, config.clone()).await;
         config["pre_hooks"] = json!([{ "type": "stop", "service": "web" }]);
-        let hooked = server.post(path, config).await;
+        let hooked = server.post(path, config.clone()).await;
+        config["pre_hooks"] = json!([]);
+        config["retention_count"] = json!(1);
+        let pruned = server.post(path, config).await;
         Self {
             server,
             database,
             web,
             config: plain["id"].as_i64().unwrap(),
             hooked: hooked["id"].as_i64().unwrap(),
+            pruned: pruned["id"].as_i64().unwrap(),
             slowest: Duration::ZERO,
             kills: 0,
             random: 0x9E37_79B9_7F4A_7C15 ^ (number as u64 + 1),
@@ -103,6 +110,28 @@ impl Lane {
         let run = self.server.wait_for_run(id).await;
         assert_eq!(run["status"], "success", "{run}");
         id
+    }
+
+    /// A good run of that config.
+    async fn run_of(&self, config: i64) -> i64 {
+        let path = format!("/api/backups/configs/{config}/run");
+        let id = self.server.post(&path, json!({})).await["run_id"].clone();
+        let run = self.server.wait_for_run(id.as_i64().unwrap()).await;
+        assert_eq!(run["status"], "success", "{run}");
+        id.as_i64().unwrap()
+    }
+
+    /// The newer run is there, the older one is gone and says so.
+    async fn check_pruned(&self, newer: i64, older: Option<i64>) {
+        let run = self.server.wait_for_run(newer).await;
+        assert_eq!(run["status"], "success", "{run}");
+        assert_eq!(run["expired_at"], Value::Null, "{run}");
+        let path = format!("/api/backups/runs/{}", older.unwrap());
+        let gone = |run: &Value| run["pruned_at"].is_string();
+        self.server.wait_for(&path, gone).await;
+        let key = self.server.get(&path).await["file_path"].clone();
+        let file = self.server.backups().join(key.as_str().unwrap());
+        assert!(!file.exists(), "{} was left", file.display());
     }
 
     async fn request_restore(&self, run: i64) -> Option<i64> {
@@ -185,10 +214,13 @@ impl Lane {
 
     /// Nothing green that is not whole, nothing left behind, the log whole.
     async fn check_all(&self) -> (usize, usize) {
-        let runs = self
-            .server
-            .get("/api/apps/shop/backups/runs?limit=1000")
-            .await;
+        let pruned = |list: &Value| {
+            let open = |run: &Value| run["expired_at"].is_string() && run["pruned_at"].is_null();
+            !list.as_array().unwrap().iter().any(open)
+        };
+        let path = "/api/apps/shop/backups/runs?limit=1000";
+        self.server.wait_for(path, pruned).await;
+        let runs = self.server.get(path).await;
         let mut expected = BTreeSet::new();
         let mut green = 0;
         for run in runs.as_array().unwrap() {
@@ -199,6 +231,9 @@ impl Lane {
             );
             if status == "success" {
                 green += 1;
+                if run["pruned_at"].is_string() {
+                    continue; // its files may not be found below
+                }
                 let key = run["file_path"].as_str().unwrap();
                 check_artifact(&self.server.backups().join(key), run);
                 expected.insert(key.to_owned());
@@ -334,16 +369,22 @@ async fn die_at(lane: &mut Lane, point: &str, run: i64, backed_up: &str) {
     lane.change();
     let before = lane.digest();
     let in_restore = point.starts_with("restore.");
+    let in_retention = point.starts_with("prune.");
+    let older = if in_retention {
+        Some(lane.run_of(lane.pruned).await)
+    } else {
+        None
+    };
     lane.server.respawn(&[("HOLDFAST_FAILPOINT", point)]);
     let mut asked = None;
     if lane.server.ready_or_dead().await {
         asked = if in_restore {
             lane.request_restore(run).await
         } else {
-            let config = if point.starts_with("hook.") {
-                lane.hooked
-            } else {
-                lane.config
+            let config = match point {
+                _ if point.starts_with("hook.") => lane.hooked,
+                _ if point.starts_with("prune.") => lane.pruned,
+                _ => lane.config,
             };
             let path = format!("/api/backups/configs/{config}/run");
             let answer = lane
@@ -360,6 +401,7 @@ async fn die_at(lane: &mut Lane, point: &str, run: i64, backed_up: &str) {
     lane.slowest = lane.slowest.max(settled);
     match asked {
         Some(restore) if in_restore => lane.check_restore(restore, &before, backed_up).await,
+        Some(id) if in_retention => lane.check_pruned(id, older).await,
         Some(id) => {
             let run = lane.server.wait_for_run(id).await;
             assert_eq!(run["status"], "success", "{point}: {run}");

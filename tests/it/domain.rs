@@ -20,6 +20,7 @@ fn request() -> RunCommand {
         config: ConfigId(1),
         trigger: Trigger::Manual,
         key: None,
+        slot: None,
     }
 }
 
@@ -43,7 +44,7 @@ fn fail(attempt: u32, failure: Failure) -> RunCommand {
     RunCommand::Fail {
         attempt,
         failure,
-        retry_at: samples::time() + TimeDelta::seconds(10),
+        retry_at: Some(samples::time() + TimeDelta::seconds(10)),
     }
 }
 
@@ -102,6 +103,15 @@ fn promise_05_only_temporary_failures_are_tried_again_and_not_for_ever() {
     }
     assert_eq!(run.status, RunStatus::Failed);
     assert_eq!(run.attempt, MAX_FAILURES);
+
+    let mut run = run_after([request(), start(1)]);
+    let last = RunCommand::Fail {
+        attempt: 1,
+        failure: samples::failure(),
+        retry_at: None,
+    };
+    tell(&mut run, last).unwrap();
+    assert_eq!(run.status, RunStatus::Failed);
 }
 
 #[test]

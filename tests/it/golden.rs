@@ -22,6 +22,7 @@ fn kind(event: &Event) -> StreamKind {
         Event::Restore(_) => StreamKind::Restore,
         Event::Access(_) => StreamKind::User,
         Event::Audit(_) => StreamKind::Audit,
+        Event::Webhook(_) => StreamKind::Webhook,
     }
 }
 

@@ -108,6 +108,9 @@ impl House {
             stall,
             keep_undo: 3600,
             exec_hooks: true,
+            attempts: 2,
+            private_targets: true,
+            private_webhooks: true,
             retry: 1,
             master_key_file: None,
         };

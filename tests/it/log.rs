@@ -107,6 +107,7 @@ pub async fn write_samples(log: &Log, round: i64) {
             Event::Restore(_) => (StreamKind::Restore, 4),
             Event::Access(_) => (StreamKind::User, 1),
             Event::Audit(_) => (StreamKind::Audit, 1),
+            Event::Webhook(_) => (StreamKind::Webhook, 1),
         };
         let stream = StreamId {
             kind,

@@ -7,14 +7,17 @@ use holdfast::domain::{
     access::{AccessEvent, Role, TokenSpec},
     app::{AppEvent, AppSpec},
     audit::AuditEvent,
-    config::{ConfigEvent, ConfigSpec, Retention, SecretRef},
+    config::{self, ConfigEvent, ConfigSpec, Retention, SecretRef},
     event::Event,
     failure::Failure,
     hook::{HookOutcome, HookReport, Phase},
-    ids::{AppId, ConfigId, RestoreId, RunId, TokenId, UserId},
+    ids::{AppId, ConfigId, RestoreId, RunId, TokenId, UserId, WebhookId},
+    lateness::Overdue,
     manifest::{Artifact, Compression, Fingerprint, Source},
     restore::{Destination, Kept, RestoreEvent, RestoreSource, Step, Upload},
     run::{Obligation, Pin, RunEvent, Stage, Trigger},
+    slots::{MissedPolicy, Slots},
+    webhook::{Topic, WebhookEvent, WebhookSpec},
 };
 
 pub fn time() -> DateTime<Utc> {
@@ -45,6 +48,7 @@ pub fn config_spec() -> ConfigSpec {
         target_secrets: secret("secret_key"),
         schedule_cron: "0 2 * * *".into(),
         time_zone: "Europe/Berlin".into(),
+        missed_policy: MissedPolicy::One,
         enabled: true,
         compression: Compression::Zstd,
         retention: Retention::Time { days: 30 },
@@ -52,6 +56,26 @@ pub fn config_spec() -> ConfigSpec {
         // Came later: their stored form has a golden file of its own.
         pre_hooks: vec![],
         post_hooks: vec![],
+    }
+}
+
+pub fn webhook_spec() -> WebhookSpec {
+    WebhookSpec {
+        name: "On call".into(),
+        kind: "standard".into(),
+        topics: vec![Topic::BackupFailed, Topic::BackupMissed],
+        enabled: true,
+        origin: "https://example.org".into(),
+        url: SecretRef("vault:02".into()),
+        secret: Some(SecretRef("vault:03".into())),
+    }
+}
+
+pub fn slots() -> Slots {
+    Slots {
+        first: time(),
+        last: time() + chrono::TimeDelta::hours(1),
+        count: 2,
     }
 }
 
@@ -151,6 +175,26 @@ pub fn all() -> Vec<Event> {
             spec: config_spec(),
         }
         .into(),
+        ConfigEvent::TriggerIssued {
+            trigger: config::Trigger {
+                digest: "cc".repeat(32),
+                secret: Some(SecretRef("vault:04".into())),
+            },
+        }
+        .into(),
+        ConfigEvent::TriggerRevoked {}.into(),
+        ConfigEvent::SlotsSkipped {
+            slots: slots(),
+            run: RunId(12),
+        }
+        .into(),
+        ConfigEvent::SlotsMissed { slots: slots() }.into(),
+        ConfigEvent::ClockSetBack { now: time() }.into(),
+        ConfigEvent::Overdue {
+            how: Overdue::Missed,
+            promised: time(),
+        }
+        .into(),
         ConfigEvent::Removed {}.into(),
     ];
     let run = [
@@ -160,6 +204,7 @@ pub fn all() -> Vec<Event> {
             config,
             trigger: Trigger::Schedule,
             key: None,
+            slot: None,
         },
         RunEvent::Started {
             attempt: 1,
@@ -202,6 +247,10 @@ pub fn all() -> Vec<Event> {
         },
         RunEvent::CancelRequested {},
         RunEvent::Cancelled {},
+        RunEvent::Expired {
+            rule: Retention::Count { count: 7 },
+        },
+        RunEvent::Pruned {},
     ];
     events.extend(run.map(Event::from));
     events.extend(restore_events(app).map(Event::from));
@@ -231,11 +280,23 @@ pub fn all() -> Vec<Event> {
         AuditEvent::LoggedIn { user: UserId(1) },
         AuditEvent::LoginRefused { name: "eve".into() },
         AuditEvent::LoggedOut { user: UserId(1) },
+        AuditEvent::SessionEnded { user: UserId(1) },
         AuditEvent::Downloaded { run: RunId(12) },
         AuditEvent::Exported {},
         AuditEvent::Rebuilt { events: 99 },
     ];
     events.extend(audit.map(Event::from));
+    let webhook = [
+        WebhookEvent::Added {
+            webhook: WebhookId(1),
+            spec: webhook_spec(),
+        },
+        WebhookEvent::Changed {
+            spec: webhook_spec(),
+        },
+        WebhookEvent::Removed {},
+    ];
+    events.extend(webhook.map(Event::from));
     events
 }
 

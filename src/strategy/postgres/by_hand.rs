@@ -80,13 +80,12 @@ impl ByHand<'_> {
             .iter()
             .map(|name| rename(name, &beside(name, "_before")))
             .collect();
-        let create: String = names
-            .iter()
-            .map(|name| {
-                let name = literal(name);
-                format!("SELECT format('CREATE DATABASE %I TEMPLATE template0', {name}) \\gexec\n")
-            })
-            .collect();
+        let create = |name: &&str| {
+            let name = literal(name);
+            format!("SELECT format('CREATE DATABASE %I TEMPLATE template0', {name}) \\gexec\n")
+        };
+        let create: Vec<String> = names.iter().map(create).collect();
+        let create = create.concat();
         let script = format!("{}BEGIN;\n{aside}COMMIT;\n{create}", end_sessions(&names));
         vec![self.script(&script, TEMPLATE), self.load(TEMPLATE)]
     }

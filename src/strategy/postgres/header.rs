@@ -54,10 +54,10 @@ fn parse(start: &[u8]) -> Header {
             .lines()
             .filter_map(|line| line.trim_end().strip_prefix("-- "))
     };
-    let versions =
+    let mut versions =
         comments().filter_map(|comment| comment.strip_prefix("Dumped from database version "));
     Header {
-        major: versions.filter_map(major).next(),
+        major: versions.find_map(major),
         all: comments().next().map(str::as_bytes) == Some(marks::ALL),
         archive: false,
     }

@@ -8,6 +8,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -16,7 +17,7 @@ use futures_util::StreamExt;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use crate::target::{ByteStream, Entry, Key, Stat, Stored, Target, TargetError, layout};
+use crate::target::{ByteStream, Entry, Key, Stat, Stored, Target, TargetError, Trial, layout};
 
 /// What goes wrong. Numbers are bytes of the stored stream.
 #[derive(Debug, Clone)]
@@ -250,6 +251,18 @@ impl Target for Faulty {
 
     fn locate(&self, key: &Key) -> String {
         self.inner.locate(key)
+    }
+
+    fn fetch_by_hand(&self, key: &Key) -> Option<String> {
+        self.inner.fetch_by_hand(key)
+    }
+
+    async fn presign(&self, key: &Key, valid: Duration) -> Result<Option<String>, TargetError> {
+        self.inner.presign(key, valid).await
+    }
+
+    async fn try_out(&self) -> Vec<Trial> {
+        self.inner.try_out().await
     }
 }
 

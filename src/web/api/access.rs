@@ -35,6 +35,8 @@ pub const OPERATIONS: &[Operation] = &[
     ("POST", "/login", Access::Anybody),
     ("POST", "/logout", VIEWER),
     ("GET", "/me", VIEWER),
+    ("GET", "/sessions", VIEWER),
+    ("DELETE", "/sessions/{id}", VIEWER),
     // Apps
     ("GET", "/apps", VIEWER),
     ("POST", "/apps", OPERATOR),
@@ -48,6 +50,10 @@ pub const OPERATIONS: &[Operation] = &[
     ("POST", "/apps/{slug}/backups/configs", OPERATOR),
     ("PUT", "/backups/configs/{id}", OPERATOR),
     ("DELETE", "/backups/configs/{id}", OPERATOR),
+    ("GET", "/backups/configs/{id}/retention", VIEWER),
+    ("POST", "/backups/test-s3", OPERATOR),
+    ("POST", "/backups/configs/{id}/trigger", OPERATOR),
+    ("DELETE", "/backups/configs/{id}/trigger", OPERATOR),
     // Runs
     ("GET", "/backups/summary", VIEWER),
     ("GET", "/apps/{slug}/backups/runs", VIEWER),
@@ -78,6 +84,14 @@ pub const OPERATIONS: &[Operation] = &[
     ("GET", "/apikeys", VIEWER),
     ("POST", "/apikeys", VIEWER),
     ("DELETE", "/apikeys/{id}", VIEWER),
+    // Who is told outside
+    ("GET", "/webhooks", ADMIN),
+    ("POST", "/webhooks", ADMIN),
+    ("POST", "/webhooks/test", ADMIN),
+    ("PUT", "/webhooks/{id}", ADMIN),
+    ("DELETE", "/webhooks/{id}", ADMIN),
+    ("GET", "/webhooks/{id}/deliveries", ADMIN),
+    ("POST", "/webhooks/deliveries/{id}/redelivery", ADMIN),
     // The server itself
     ("GET", "/system/doctor", ADMIN),
     ("POST", "/system/rebuild", ADMIN),
@@ -87,13 +101,18 @@ pub const OPERATIONS: &[Operation] = &[
 pub async fn check<E: Endpoint>(endpoint: Arc<E>, mut req: Request) -> Result<Response> {
     let (method, form, access) = wanted(req.method(), req.uri().path())?;
     if let Access::AtLeast(role) = access {
-        let caller = authenticate(&req).await?.ok_or(AppError::Unauthenticated);
-        let caller = caller.map_err(ApiError::from)?;
+        let caller = caller(&req).await?;
         caller.must_be(role).map_err(ApiError::from)?;
         req.extensions_mut().insert(caller);
     }
     super::queries::check(method, form, req.uri().query())?;
     endpoint.call(req).await.map(IntoResponse::into_response)
+}
+
+/// Whoever asks, by session or token.
+pub async fn caller(req: &Request) -> Result<Caller, ApiError> {
+    let caller = authenticate(req).await?;
+    Ok(caller.ok_or(AppError::Unauthenticated)?)
 }
 
 fn wanted(method: &Method, path: &str) -> Result<Operation, ApiError> {

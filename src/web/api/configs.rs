@@ -3,14 +3,21 @@
 mod hooks;
 mod input;
 mod output;
+mod retention;
+mod trigger;
 
 use poem_openapi::{OpenApi, param::Path, payload::Json};
 
 pub use self::output::next_run;
-use self::{input::ConfigBody, output::Config};
+use self::{
+    input::ConfigBody,
+    output::Config,
+    retention::RetentionPreview,
+    trigger::{Trigger, TriggerBody},
+};
 use super::{
     answer::{Answer, Created, Done},
-    body::Body,
+    body::{Body, MaybeBody},
     error::ApiError,
     visit::Visit,
 };
@@ -72,6 +79,56 @@ impl Configs {
             .change_config(&visit.caller, ConfigId(*id), input)
             .await?;
         Ok(Json(Config::of(&config, visit.holdfast.log().now())))
+    }
+
+    /// What the config's retention keeps, what it lets go and why: now, and in the next 90 days
+    ///
+    /// Nothing is deleted by asking. What goes, goes after the next good run, unless `brake` says why not.
+    #[oai(
+        path = "/backups/configs/:id/retention",
+        method = "get",
+        operation_id = "preview_retention"
+    )]
+    async fn preview_retention(&self, visit: Visit, id: Path<i64>) -> Answer<RetentionPreview> {
+        let preview = visit
+            .holdfast
+            .retention_preview(&visit.caller, ConfigId(*id))
+            .await?;
+        Ok(Json(preview.into()))
+    }
+
+    /// Makes an address of the config's own, which asks for a run of it; one that it had works no more
+    #[oai(
+        path = "/backups/configs/:id/trigger",
+        method = "post",
+        operation_id = "issue_trigger"
+    )]
+    async fn issue_trigger(
+        &self,
+        visit: Visit,
+        id: Path<i64>,
+        body: MaybeBody<TriggerBody>,
+    ) -> Result<Created<Trigger>, ApiError> {
+        let signed = body.0.signed.unwrap_or(false);
+        let issued = visit
+            .holdfast
+            .issue_trigger(&visit.caller, ConfigId(*id), signed)
+            .await?;
+        Ok(Created(issued.into()))
+    }
+
+    /// Revokes the config's trigger
+    #[oai(
+        path = "/backups/configs/:id/trigger",
+        method = "delete",
+        operation_id = "revoke_trigger"
+    )]
+    async fn revoke_trigger(&self, visit: Visit, id: Path<i64>) -> Result<Done, ApiError> {
+        visit
+            .holdfast
+            .revoke_trigger(&visit.caller, ConfigId(*id))
+            .await?;
+        Ok(Done)
     }
 
     /// Removes a config; its runs and artifacts stay

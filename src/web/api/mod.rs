@@ -12,6 +12,7 @@ mod apikeys;
 mod apps;
 mod audit;
 mod body;
+mod called;
 mod configs;
 mod detect;
 mod error;
@@ -21,13 +22,17 @@ mod runs;
 mod session;
 mod summary;
 mod system;
+mod trials;
 mod uploads;
 mod users;
 mod values;
 mod visit;
+mod webhooks;
 
-use poem::{Endpoint, EndpointExt, Route, get, handler, middleware::CatchPanic, web::Data};
+use poem::{Endpoint, EndpointExt, Route, get, handler, middleware::CatchPanic, post, web::Data};
 use poem_openapi::OpenApiService;
+
+pub use self::error::ApiError;
 
 /// Everything under `/api`. Takes its data from what it is nested in.
 pub fn endpoint() -> impl Endpoint {
@@ -40,6 +45,13 @@ pub fn endpoint() -> impl Endpoint {
         .around(error::render)
 }
 
+/// What stands at `/hooks/{token}`.
+pub fn hooks() -> impl Endpoint {
+    post(called::pull)
+        .with(CatchPanic::new().with_handler(error::panicked))
+        .around(error::render)
+}
+
 /// The OpenAPI document.
 pub fn document() -> String {
     service().spec()
@@ -48,13 +60,13 @@ pub fn document() -> String {
 fn service() -> OpenApiService<impl poem_openapi::OpenApi, ()> {
     let parts = (
         apps::Apps,
-        configs::Configs,
+        (configs::Configs, trials::Trials),
         runs::Runs,
         (restores::Restores, uploads::Uploads),
         (detect::Detection, summary::Overview),
         (activity::Activity, audit::Audit),
         (users::Users, apikeys::ApiKeys, session::Sessions),
-        system::System,
+        (system::System, webhooks::Webhooks),
     );
     OpenApiService::new(parts, "Holdfast", env!("CARGO_PKG_VERSION"))
         .description("Backs up and restores what lives in Docker containers.")

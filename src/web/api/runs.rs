@@ -160,7 +160,13 @@ impl Runs {
         /// Take the range only when this is still the `ETag`
         #[oai(name = "If-Range")]
         if_range: Header<Option<String>>,
+        /// A redirect to the store itself, where the target is one: for a quarter of an hour
+        #[oai(default)]
+        presign: Query<bool>,
     ) -> Result<Stream, ApiError> {
+        if *presign {
+            return download::elsewhere(&visit, RunId(*id)).await;
+        }
         download::answer(
             &visit,
             RunId(*id),

@@ -1,4 +1,4 @@
-//! Log in and out, as the pages do, for clients that keep cookies; and who one is.
+//! Log in and out, as the pages do, for clients that keep cookies; who one is; and which sessions are open.
 
 use poem::{
     IntoResponse, Response,
@@ -7,6 +7,7 @@ use poem::{
 };
 use poem_openapi::{
     ApiResponse, Object, OpenApi,
+    param::Path,
     payload::Json,
     registry::{MetaResponses, Registry},
 };
@@ -16,10 +17,11 @@ use super::{
     answer::{Answer, Done},
     body::Body,
     error::ApiError,
+    values::Time,
     visit::Visit,
 };
 use crate::{
-    app::AppError,
+    app::{AppError, OpenSession},
     domain::secret::Secret,
     web::{Web, request::Browser},
 };
@@ -40,6 +42,39 @@ pub struct Me {
     kind: String,
     /// `viewer`, `operator` or `admin`.
     role: String,
+}
+
+#[derive(Object)]
+#[oai(read_only_all)]
+pub struct Session {
+    /// Names the session in `DELETE /sessions/{id}`; opens nothing.
+    id: String,
+    /// Whose it is.
+    user: String,
+    opened_at: Time,
+    /// To within five minutes.
+    seen_at: Time,
+    address: String,
+    /// What the browser called itself.
+    agent: String,
+    /// The one that asks.
+    current: bool,
+}
+
+impl Session {
+    fn of(session: OpenSession, browser: &Browser) -> Self {
+        Self {
+            current: browser
+                .session()
+                .is_some_and(|cookie| session.is_of(cookie)),
+            id: session.id,
+            user: session.user_name,
+            opened_at: session.opened_at.into(),
+            seen_at: session.seen_at.into(),
+            address: session.address,
+            agent: session.agent,
+        }
+    }
 }
 
 /// 204 with the session's cookie, or with its end.
@@ -108,6 +143,27 @@ impl Sessions {
                 .await?;
         }
         Cookie::of(&browser, None)
+    }
+
+    /// The caller's open sessions; an admin's answer has those of everybody
+    #[oai(path = "/sessions", method = "get", operation_id = "list_sessions")]
+    async fn list_sessions(&self, visit: Visit, browser: Browser) -> Answer<Vec<Session>> {
+        let open = visit.holdfast.sessions(&visit.caller).await?;
+        let shown = open
+            .into_iter()
+            .map(|session| Session::of(session, &browser));
+        Ok(Json(shown.collect()))
+    }
+
+    /// Ends a session; its browser has to log in again
+    #[oai(
+        path = "/sessions/:id",
+        method = "delete",
+        operation_id = "end_session"
+    )]
+    async fn end_session(&self, visit: Visit, id: Path<String>) -> Result<Done, ApiError> {
+        visit.holdfast.end_session(&visit.caller, &id).await?;
+        Ok(Done)
     }
 
     /// Who the caller is

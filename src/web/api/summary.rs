@@ -46,7 +46,7 @@ pub struct AppSummary {
     recent_success_count: i64,
     /// In the last 24 hours.
     recent_fail_count: i64,
-    /// Configs whose last slot went by without a good run.
+    /// Configs whose schedule promised a good backup that is not there: late or missed.
     missed_count: u64,
     /// Schedule of the config that is due next.
     next_cron: Option<String>,
@@ -106,10 +106,6 @@ struct Facts {
 impl Facts {
     async fn load(visit: &Visit) -> Result<Self, ApiError> {
         let (db, now) = (visit.holdfast.log().db(), visit.holdfast.log().now());
-        let by_config = |beats: Vec<Beat>| {
-            let pairs = beats.into_iter().map(|beat| (beat.backup_config_id, beat));
-            pairs.collect::<BTreeMap<_, _>>()
-        };
         let newest = overview::newest(db).await.map_err(AppError::from)?;
         let successes = overview::newest_successes(db)
             .await
@@ -131,8 +127,8 @@ impl Facts {
             unprotected,
             apps,
             configs,
-            newest: by_config(newest),
-            successes: by_config(successes),
+            newest: overview::by_config(newest),
+            successes: overview::by_config(successes),
             totals: totals.into_iter().map(|row| (row.app_id, row)).collect(),
             recent: visit.holdfast.runs(&visit.caller, &filter).await?,
         })
@@ -177,7 +173,7 @@ impl Facts {
             total_size_bytes: totals.map_or(0, |totals| totals.stored_bytes),
             recent_success_count: totals.map_or(0, |totals| totals.succeeded),
             recent_fail_count: totals.map_or(0, |totals| totals.failed),
-            missed_count: count(State::Late) as u64,
+            missed_count: healths.iter().filter(|it| it.overdue.is_some()).count() as u64,
             next_cron: next.map(|(_, config)| config.schedule_cron.clone()),
             next_run_at: next.map(|(at, _)| at.into()),
             rpo_seconds: oldest.map(|oldest| (self.now - oldest).num_seconds().max(0)),

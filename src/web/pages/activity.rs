@@ -31,7 +31,11 @@ const KINDS: [(&str, &str, &[StreamKind]); 5] = [
         "Settings",
         &[StreamKind::App, StreamKind::Config],
     ),
-    ("access", "Access", &[StreamKind::User, StreamKind::Audit]),
+    (
+        "access",
+        "Access",
+        &[StreamKind::User, StreamKind::Audit, StreamKind::Webhook],
+    ),
 ];
 
 #[derive(Template)]
@@ -158,5 +162,6 @@ fn icon(event: &Recorded) -> Icon {
         StreamKind::Restore => parts::icon("restore"),
         StreamKind::App | StreamKind::Config => parts::icon("edit"),
         StreamKind::User | StreamKind::Audit => parts::icon("key"),
+        StreamKind::Webhook => parts::icon("activity"),
     }
 }

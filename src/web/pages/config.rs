@@ -4,6 +4,7 @@
 mod asked;
 mod form;
 mod hooks;
+mod trial;
 mod values;
 
 use askama::Template;
@@ -14,6 +15,7 @@ use poem::{
 };
 use serde::Deserialize;
 
+pub use self::trial::try_target;
 use self::{
     form::{ConfigForm, Detection},
     values::Values,
@@ -216,11 +218,7 @@ fn respond(
     values: &Values,
     errors: &FieldErrors,
 ) -> Result<Response, WebError> {
-    let action = id.map_or_else(
-        || format!("/apps/{}/configs/new", app.slug),
-        |id| format!("/configs/{id}"),
-    );
-    let form = ConfigForm::new(visit, action, &app.slug, &found, values, errors);
+    let form = ConfigForm::new(visit, id, &app.slug, &found, values, errors);
     if visit.wants("config-form") {
         return visit.page_with(status, "", Section::Apps, &form);
     }

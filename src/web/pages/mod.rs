@@ -7,11 +7,13 @@ mod config;
 pub mod dashboard;
 mod login;
 pub mod restore;
+mod retention;
 pub mod run;
 mod schedule;
 mod setup;
 mod theme;
 mod upload;
+mod webhooks;
 
 pub use self::app::live as app_live;
 
@@ -38,8 +40,10 @@ pub fn routes() -> Route {
         )
         .at("/configs/:id", get(config::edit_form).post(config::change))
         .at("/configs/:id/run", post(config::back_up))
+        .at("/configs/:id/retention", get(retention::show))
         .at("/configs/:id/delete", post(config::delete))
         .at("/schedule", get(schedule::preview))
+        .at("/targets/trial", post(config::try_target))
         .at("/runs/:id", get(run::show))
         .at("/runs/:id/cancel", post(run::cancel))
         .at("/runs/:id/by-hand", get(run::by_hand))
@@ -52,4 +56,12 @@ pub fn routes() -> Route {
         .at("/restores/:id/undo", post(restore::undo))
         .at("/restores/:id/cancel", post(restore::cancel))
         .at("/activity", get(activity::show))
+        .at("/webhooks", get(webhooks::show).post(webhooks::add))
+        .at("/webhooks/:id/test", post(webhooks::test))
+        .at("/webhooks/:id/switch", post(webhooks::switch))
+        .at("/webhooks/:id/delete", post(webhooks::delete))
+        .at(
+            "/webhooks/deliveries/:id/redeliver",
+            post(webhooks::redeliver),
+        )
 }

@@ -676,10 +676,10 @@ fn cases() -> Vec<Case> {
     );
     case(
         "GET",
-        "/backups/runs/1/download?presign=true",
+        "/backups/runs/1/download?presigned=true",
         String::new(),
         400,
-        "presign",
+        "presigned",
     );
     // No such place.
     case("GET", "/nothing", String::new(), 404, "");

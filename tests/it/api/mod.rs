@@ -3,8 +3,10 @@
 mod detect;
 mod document;
 mod input;
+mod metrics;
 mod roles;
 mod sessions;
+mod targets;
 mod uploads;
 mod whole;
 
@@ -18,8 +20,12 @@ use holdfast::{
     domain::{
         access::{Role, TokenSpec},
         app::AppSpec,
+        config::{Config as Backup, ConfigCommand},
+        ids::{AppId, ConfigId},
+        run::MAX_FAILURES,
         secret::Secret,
     },
+    log::Cause,
     web::{self, Web},
     work::Work,
 };
@@ -74,6 +80,9 @@ impl Api {
             stall: 10,
             keep_undo: 3600,
             exec_hooks: true,
+            attempts: MAX_FAILURES,
+            private_targets: true,
+            private_webhooks: false,
             retry: 1,
             master_key_file: None,
         };
@@ -167,6 +176,31 @@ impl Api {
         let method: Method = method.parse().unwrap();
         self.client
             .request(method, format!("{}/api{path}", self.url))
+    }
+
+    /// Outside the API.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.url)
+    }
+
+    /// A config that no engine was asked about.
+    pub async fn config(&self) -> i64 {
+        let command = ConfigCommand::Create {
+            config: ConfigId(1),
+            app: AppId(1),
+            spec: crate::samples::config_spec(),
+        };
+        let log = self.holdfast.log();
+        log.execute::<Backup>(Cause::system("test"), 1, command)
+            .await
+            .unwrap();
+        1
+    }
+
+    /// All that the log holds, as it is stored.
+    pub async fn events(&self) -> Vec<String> {
+        let events = self.holdfast.log().read_from(0, 10_000).await.unwrap();
+        events.into_iter().map(|event| event.data).collect()
     }
 
     pub fn head(&self) -> i64 {

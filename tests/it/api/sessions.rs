@@ -102,3 +102,59 @@ async fn guessing_is_slowed_down_and_told_when_to_go_on() {
     let wait: u64 = last.header("retry-after").parse().unwrap();
     assert!((1..=61).contains(&wait));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_are_listed_and_ended_by_their_owner_or_an_admin() {
+    let api = Api::fake().await;
+    let here = cookie(&log_in(&api, "operator", PASSWORD).await);
+    let there = cookie(&log_in(&api, "operator", PASSWORD).await);
+    let other = cookie(&log_in(&api, "viewer", PASSWORD).await);
+    let by = |cookie: &str, method: &str, path: &str| {
+        api.request(method, path)
+            .header("cookie", cookie.to_owned())
+    };
+    let list = async |cookie: &str| {
+        let answer = send(by(cookie, "GET", "/sessions"), None).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        for secret in [&here, &there, &other] {
+            let secret = secret.split_once('=').unwrap().1;
+            assert!(!answer.text.contains(secret), "{}", answer.text);
+        }
+        answer.body.as_array().unwrap().clone()
+    };
+
+    let own = list(&here).await;
+    assert_eq!(own.len(), 2, "{own:?}");
+    assert!(own.iter().all(|session| session["user"] == "operator"));
+    let current: Vec<_> = own.iter().filter(|s| s["current"] == true).collect();
+    assert_eq!(current.len(), 1, "{own:?}");
+    let far = own.iter().find(|s| s["current"] == false).unwrap();
+    let path = format!("/sessions/{}", far["id"].as_str().unwrap());
+
+    // Of somebody else: as if it were not there, and nothing happens.
+    let head = api.head();
+    for path in [path.as_str(), "/sessions/0", "/sessions/%25", "/sessions/_"] {
+        let refused = send(by(&other, "DELETE", path), None).await;
+        assert_eq!(refused.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    assert_eq!(api.head(), head);
+
+    let ended = send(by(&here, "DELETE", &path), None).await;
+    assert_eq!(ended.status, StatusCode::NO_CONTENT, "{}", ended.text);
+    let gone = send(by(&there, "GET", "/me"), None).await;
+    assert_eq!(gone.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(list(&here).await.len(), 1);
+
+    let all = api.call("GET", "/sessions", None).await.body;
+    let theirs = all.as_array().unwrap().iter();
+    let theirs = theirs.clone().find(|s| s["user"] == "viewer").unwrap();
+    let path = format!("/sessions/{}", theirs["id"].as_str().unwrap());
+    assert_eq!(
+        api.call("DELETE", &path, None).await.status,
+        StatusCode::NO_CONTENT
+    );
+    let gone = send(by(&other, "GET", "/me"), None).await;
+    assert_eq!(gone.status, StatusCode::UNAUTHORIZED);
+    let activity = api.call("GET", "/activity?limit=1", None).await.text;
+    assert!(activity.contains("audit.session_ended"), "{activity}");
+}

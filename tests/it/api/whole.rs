@@ -10,7 +10,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Answer, Api, send};
+use super::{Answer, Api, metrics, send};
 use crate::house::{postgres, psql};
 
 const CONFIGS: &str = "/apps/shop/backups/configs";
@@ -168,7 +168,8 @@ async fn ran(api: &Api, config: i64) -> Value {
         .call("POST", "/apps/shop/backups/run?all=true", Some("{}"))
         .await;
     let second = all.body["run_ids"][0].as_i64().unwrap();
-    over(api, &format!("/backups/runs/{second}")).await;
+    let newest = over(api, &format!("/backups/runs/{second}")).await;
+    metrics::tell_of(api, config, &newest).await;
     let list = api
         .call("GET", "/apps/shop/backups/runs?status=success", None)
         .await

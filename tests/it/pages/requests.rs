@@ -8,6 +8,7 @@ use reqwest::Method;
 
 use super::site::{PASSWORD, Site, Visitor, add_user};
 use crate::{
+    bucket::{Bucket, SECRET_KEY},
     house::{House, postgres, psql},
     server::form,
 };
@@ -432,5 +433,42 @@ async fn a_config_asks_only_for_what_the_chosen_ones_need() {
     let foreign = ask(body.replace(&token, "x")).send().await.unwrap();
     assert_eq!(foreign.status(), 403);
     assert_eq!(house.holdfast.log().head(), before, "nothing was changed");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_is_tried_out_before_it_is_saved() {
+    let (house, site) = lodged().await;
+    let bucket = Bucket::serve();
+    let ada = Visitor::logged_in(&site, "ada").await;
+    let token = ada.token("/apps/new").await;
+    let tried = async |change: (&str, &str)| {
+        let mut fields = vec![("csrf".to_owned(), token.clone())];
+        fields.push(("target".to_owned(), "s3".to_owned()));
+        for (name, value) in bucket.settings() {
+            let value = if name == change.0 {
+                change.1.to_owned()
+            } else {
+                value
+            };
+            fields.push((format!("target.s3.{name}"), value));
+        }
+        let fields: Vec<(&str, &str)> = fields
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .collect();
+        let answer = ada.post("/targets/trial", &fields).await;
+        assert_eq!(answer.status(), 200);
+        let text = answer.text().await.unwrap();
+        assert!(!text.contains(SECRET_KEY));
+        text
+    };
+    let text = tried(("", "")).await;
+    assert!(text.contains("Backups can be kept there"), "{text}");
+    let text = tried(("bucket", "elsewhere")).await;
+    assert!(text.contains("the bucket does not exist"), "{text}");
+    let text = tried(("bucket", "<b>")).await;
+    assert!(text.contains("<b>bucket</b>: use the bucket"), "{text}");
+    assert!(bucket.contents().is_empty());
     house.close().await;
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::house::{House, postgres};
 
 /// Every form that changes something, with fields that would do.
-const CHANGES: [(&str, &[(&str, &str)]); 9] = [
+const CHANGES: [(&str, &[(&str, &str)]); 12] = [
     ("/apps/new", &[("slug", "second"), ("project", "second")]),
     ("/apps/shop/run", &[]),
     (
@@ -35,6 +35,9 @@ const CHANGES: [(&str, &[(&str, &str)]); 9] = [
     ("/runs/1/cancel", &[]),
     ("/runs/1/restore", &[("confirm", "shop")]),
     ("/restores/1/undo", &[]),
+    ("/webhooks", &[("url", "http://93.184.216.34/")]),
+    ("/webhooks/1/test", &[]),
+    ("/webhooks/1/delete", &[]),
 ];
 
 const PAGES: [&str; 12] = [

@@ -115,6 +115,8 @@ impl<K: Kind> Scene<K> {
 
 fn configure<K: Kind>(input: &mut ConfigInput) {
     input.strategy = Some(K::NAME.to_owned());
+    // Files are counted before and after each case: retention would delete some meanwhile.
+    input.retention_count = Some(1000);
     K::configure(input);
 }
 

@@ -36,14 +36,16 @@ pub(super) fn bed() -> Bed {
             fs::create_dir_all(planted.join("shop/1")).unwrap();
             fs::write(planted.join("shop/1/.dead.part"), "half").unwrap();
         }),
+        partial: "shop/1/.dead.part",
         contents: Box::new(move || contents(&seen)),
+        shows_partial: true,
+        remote: false,
         _place: Some(place),
     }
 }
 
 fn open(root: &Path) -> Arc<dyn Target> {
-    let local_root = root.to_owned();
-    let place = holdfast::target::Place { local_root };
+    let place = super::place(root);
     kind("local")
         .unwrap()
         .open(&place, &Settings::default())

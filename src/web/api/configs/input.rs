@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::hooks;
 use crate::{
-    app::{AppError, ConfigInput},
+    app::{AppError, ConfigInput, KeepInput},
     domain::{failure::FieldErrors, hook::Phase, secret::Secret},
     web::api::{body::Loose, error::ApiError},
 };
@@ -47,10 +47,19 @@ pub struct ConfigBody {
     enabled: Option<bool>,
     /// `gzip`, `zstd` or `none`.
     compression: Option<String>,
-    /// `count` or `time`.
+    /// `count`, `time` or `gfs`.
     retention_mode: Option<String>,
+    /// With `count`: keep the newest so many; 7 by default.
     retention_count: Option<u32>,
+    /// With `time`: keep what is younger than so many days; 30 by default.
     retention_days: Option<u32>,
+    /// With `gfs`: keep the newest so many, whatever their age.
+    keep_last: Option<u32>,
+    /// With `gfs`: keep the newest of each of the last so many days, in the config's time zone.
+    keep_daily: Option<u32>,
+    keep_weekly: Option<u32>,
+    keep_monthly: Option<u32>,
+    keep_yearly: Option<u32>,
     /// Read the stored artifact back before the run counts.
     verify_upload: Option<bool>,
     /// A list of `{type, service, command?, timeout?}`, run in order before the backup; the first
@@ -62,8 +71,11 @@ pub struct ConfigBody {
     post_hooks: Option<Loose<Vec<Value>>>,
     /// Not supported by this version: must be `none`.
     encryption: Option<String>,
-    /// Only `catch_up`: after downtime one run makes up for all that were missed.
+    /// What becomes of slots that passed while the server did not run: `skip` (they are missed), `one`
+    /// (one run makes up for all; the default) or `all` (each gets its run, at most 100).
     missed_policy: Option<String>,
+    /// With `all`: only those of the last so many hours, 24 by default.
+    missed_window: Option<u32>,
     // Only answered; passed over when an answer is sent back.
     #[oai(skip)]
     id: IgnoredAny,
@@ -130,11 +142,20 @@ impl ConfigBody {
             }),
             schedule_cron: self.schedule_cron,
             time_zone: self.time_zone,
+            missed_policy: self.missed_policy.filter(|policy| !policy.is_empty()),
+            missed_window: self.missed_window,
             enabled: self.enabled,
             compression: self.compression,
             retention_mode: self.retention_mode,
             retention_count: self.retention_count,
             retention_days: self.retention_days,
+            keep: KeepInput {
+                last: self.keep_last,
+                daily: self.keep_daily,
+                weekly: self.keep_weekly,
+                monthly: self.keep_monthly,
+                yearly: self.keep_yearly,
+            },
             verify_upload: self.verify_upload,
             pre_hooks,
             post_hooks,
@@ -149,9 +170,6 @@ impl ConfigBody {
                 "encryption",
                 "this version of Holdfast does not encrypt; use none",
             );
-        }
-        if !matches!(self.missed_policy.as_deref(), None | Some("" | "catch_up")) {
-            errors.add("missed_policy", "use catch_up");
         }
         errors
     }

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         config::{ConfigSpec, Retention},
         schedule::{self, Schedule},
+        slots::MissedPolicy,
     },
     readmodel::configs,
     web::api::values::{Time, json_text, uuid},
@@ -38,13 +39,22 @@ pub struct Config {
     enabled: bool,
     /// Of the schedule, counted from now; absent when it is manual or paused.
     next_run_at: Option<Time>,
+    /// `skip`, `one` or `all`.
     missed_policy: String,
+    /// Hours; only with `all`.
+    missed_window: Option<u32>,
     compression: String,
     encryption: String,
-    /// `count` or `time`.
+    /// `count`, `time` or `gfs`.
     retention_mode: String,
     retention_count: u32,
     retention_days: u32,
+    /// This one and the next four: only with `gfs`.
+    keep_last: Option<u32>,
+    keep_daily: Option<u32>,
+    keep_weekly: Option<u32>,
+    keep_monthly: Option<u32>,
+    keep_yearly: Option<u32>,
     verify_upload: bool,
     /// JSON list of `{type, service, command?, timeout?}`, as text.
     pre_hooks: String,
@@ -59,10 +69,12 @@ pub struct Config {
 impl Config {
     pub fn of(config: &configs::Model, now: DateTime<Utc>) -> Self {
         let spec = config.spec();
-        let (retention_mode, retention_count, retention_days) = match spec.retention {
-            Retention::Count { count } => ("count", count, 30),
-            Retention::Time { days } => ("time", 7, days),
-        };
+        let (mut retention_count, mut retention_days, mut gfs) = (7, 30, None);
+        match spec.retention {
+            Retention::Count { count } => retention_count = count,
+            Retention::Time { days } => retention_days = days,
+            Retention::Gfs(kept) => gfs = Some(kept),
+        }
         Self {
             id: config.id,
             uuid: uuid("config", config.id, config.created_at),
@@ -79,12 +91,21 @@ impl Config {
             schedule_cron: spec.schedule_cron,
             time_zone: spec.time_zone,
             enabled: spec.enabled,
-            missed_policy: "catch_up".to_owned(),
+            missed_policy: spec.missed_policy.name().to_owned(),
+            missed_window: match spec.missed_policy {
+                MissedPolicy::All { hours } => Some(hours),
+                MissedPolicy::Skip | MissedPolicy::One => None,
+            },
             compression: spec.compression.name().to_owned(),
             encryption: "none".to_owned(),
-            retention_mode: retention_mode.to_owned(),
+            retention_mode: spec.retention.mode().to_owned(),
             retention_count,
             retention_days,
+            keep_last: gfs.map(|gfs| gfs.keep_last),
+            keep_daily: gfs.map(|gfs| gfs.keep_daily),
+            keep_weekly: gfs.map(|gfs| gfs.keep_weekly),
+            keep_monthly: gfs.map(|gfs| gfs.keep_monthly),
+            keep_yearly: gfs.map(|gfs| gfs.keep_yearly),
             verify_upload: spec.verify_upload,
             pre_hooks: json_text(&spec.pre_hooks),
             post_hooks: json_text(&spec.post_hooks),

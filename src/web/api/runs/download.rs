@@ -40,6 +40,17 @@ pub async fn answer(
     Ok(Stream(respond(download, range, &tag)?))
 }
 
+/// Where the store itself gives the artifact away.
+pub async fn elsewhere(visit: &Visit, id: RunId) -> Result<Stream, ApiError> {
+    let link = visit.holdfast.download_link(&visit.caller, id).await?;
+    let local = || ApiError::invalid("presign", "this backup is on the server; leave it out");
+    let link = link.ok_or_else(local)?;
+    let response = Response::builder().status(StatusCode::TEMPORARY_REDIRECT);
+    let response = response.header(header::LOCATION, value(&link)?);
+    let response = response.header(header::CACHE_CONTROL, "no-store");
+    Ok(Stream(response.finish()))
+}
+
 fn respond(download: Download, range: Option<Range<u64>>, tag: &str) -> Result<Response, ApiError> {
     let (status, length) = match &range {
         None => (StatusCode::OK, download.size),

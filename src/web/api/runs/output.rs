@@ -32,7 +32,7 @@ pub struct Run {
     hint: Option<String>,
     /// The last of what the tool itself said.
     error_detail: Option<String>,
-    /// `manual`, `schedule`, `api` or `cli`.
+    /// `manual`, `schedule`, `api`, `cli` or `hook`.
     trigger: String,
     attempt: i32,
     /// When the next attempt may start.
@@ -47,6 +47,10 @@ pub struct Run {
     duration_ms: Option<i64>,
     /// When the stored artifact had been read back and found whole.
     verified_at: Option<Time>,
+    /// When retention let the artifact go: it can be restored no more.
+    expired_at: Option<Time>,
+    /// When the artifact was deleted.
+    pruned_at: Option<Time>,
     contents: Option<Contents>,
     /// Only of one run, and only while it is at work.
     progress: Option<Progress>,
@@ -128,6 +132,8 @@ impl From<runs::Model> for Run {
             verified_at: verified_at(&run),
             contents: run.fingerprint().map(Into::into),
             progress: None,
+            expired_at: run.expired_at.map(Time::of),
+            pruned_at: run.pruned_at.map(Time::of),
             id: run.id,
             backup_config_id: run.backup_config_id,
             app_id: run.app_id,

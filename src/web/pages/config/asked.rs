@@ -19,6 +19,8 @@ pub struct Asked {
     title: String,
     pub fields: Vec<Field>,
     open: bool,
+    /// What is asked for can be tried out.
+    can_be_tried: bool,
 }
 
 impl Asked {
@@ -47,6 +49,7 @@ impl Asked {
                 it.fields().iter().map(|f| field(it.kind(), f)).collect()
             }),
             open: false,
+            can_be_tried: false,
         }
     }
 
@@ -64,6 +67,7 @@ impl Asked {
                 it.fields().iter().map(|f| field(it.name(), f)).collect()
             }),
             open: true,
+            can_be_tried: chosen.is_some_and(|it| !it.fields().is_empty()),
         }
     }
 

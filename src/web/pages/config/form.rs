@@ -78,6 +78,8 @@ impl Detection {
 #[template(path = "config/_form.html")]
 pub struct ConfigForm {
     action: String,
+    /// Of the config that is changed.
+    id: Option<i64>,
     back: String,
     token: Token,
     service: Field,
@@ -90,9 +92,15 @@ pub struct ConfigForm {
     schedule: Field,
     time_zone: Field,
     preview: Preview,
+    /// Value, label, chosen.
+    missed: Vec<(&'static str, &'static str, bool)>,
+    missed_error: Option<String>,
+    missed_window: Field,
     retention_mode: String,
     retention_count: Field,
     retention_days: Field,
+    /// The numbers of `gfs`.
+    keep: Vec<Field>,
     retention_error: Option<String>,
     compressions: Vec<(&'static str, bool)>,
     name: Field,
@@ -104,6 +112,20 @@ pub struct ConfigForm {
     /// Problems of fields that this form does not show.
     others: Vec<(String, String)>,
 }
+
+const MISSED: [(&str, &str); 3] = [
+    ("one", "One run makes up for all of them"),
+    ("skip", "Nothing: they are missed"),
+    ("all", "Each gets its run, as far back as said"),
+];
+
+const KEEP: [(&str, &str); 5] = [
+    ("keep_last", "Newest"),
+    ("keep_daily", "Days"),
+    ("keep_weekly", "Weeks"),
+    ("keep_monthly", "Months"),
+    ("keep_yearly", "Years"),
+];
 
 /// One strategy or target to choose.
 pub struct Choice {
@@ -117,7 +139,7 @@ pub struct Choice {
 impl ConfigForm {
     pub fn new(
         visit: &Visit,
-        action: String,
+        id: Option<i64>,
         slug: &str,
         found: &Detection,
         values: &Values,
@@ -134,7 +156,11 @@ impl ConfigForm {
             .map(|s| (s.name.clone(), s.image.clone()));
         let commands = visit.holdfast.settings().exec_hooks;
         let mut form = Self {
-            action,
+            action: id.map_or_else(
+                || format!("/apps/{slug}/configs/new"),
+                |id| format!("/configs/{id}"),
+            ),
+            id,
             back: format!("/apps/{slug}"),
             token: Token(visit.browser.form_token()),
             service: text("service", "Service")
@@ -159,6 +185,11 @@ impl ConfigForm {
                 values.get("time_zone"),
                 visit.now,
             ),
+            missed: MISSED
+                .map(|(name, label)| (name, label, name == values.get("missed_policy")))
+                .into(),
+            missed_error: errors.0.get("missed_policy").cloned(),
+            missed_window: text("missed_window", "Hours back").kind("number"),
             retention_mode: values.get("retention_mode").to_owned(),
             retention_count: text("retention_count", "How many")
                 .kind("number")
@@ -166,6 +197,9 @@ impl ConfigForm {
             retention_days: text("retention_days", "How many days")
                 .kind("number")
                 .required(),
+            keep: KEEP
+                .map(|(name, label)| text(name, label).kind("number"))
+                .into(),
             retention_error: errors.0.get("retention_mode").cloned(),
             compressions: Compression::ALL
                 .into_iter()
@@ -205,7 +239,9 @@ impl ConfigForm {
             &mut self.time_zone,
             &mut self.retention_count,
         ]);
-        fields.extend([&mut self.retention_days, &mut self.name]);
+        fields.extend([&mut self.missed_window, &mut self.retention_days]);
+        fields.extend(&mut self.keep);
+        fields.push(&mut self.name);
         for row in self.hooks.iter_mut().flat_map(|phase| &mut phase.rows) {
             fields.extend([&mut row.service, &mut row.timeout]);
         }
@@ -219,6 +255,7 @@ impl ConfigForm {
             &self.service,
             &self.schedule,
             &self.time_zone,
+            &self.missed_window,
             &self.retention_count,
             &self.retention_days,
             &self.name,
@@ -227,13 +264,15 @@ impl ConfigForm {
             .into_iter()
             .flat_map(|asked| &asked.fields)
             .chain(singles)
+            .chain(&self.keep)
             .filter_map(|field| field.error.as_ref())
             .collect();
         errors
             .0
             .iter()
             .filter(|(name, problem)| {
-                let group = ["strategy", "target", "retention_mode"].contains(&name.as_str());
+                let group = ["strategy", "target", "retention_mode", "missed_policy"]
+                    .contains(&name.as_str());
                 let of_hook = self.hooks.iter().any(|phase| phase.shows(name));
                 !group && !of_hook && !shown.contains(problem)
             })

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 
 use super::hooks;
 use crate::{
-    app::{ConfigInput, MASK},
+    app::{ConfigInput, KeepInput, MASK},
     domain::{
-        config::{ConfigSpec, Retention},
+        config::ConfigSpec,
         failure::FieldErrors,
         hook::Phase,
+        retention::{Gfs, Retention},
         secret::Secret,
+        slots::MissedPolicy,
     },
     strategy, target,
     web::{catalog, request::Form},
@@ -36,9 +38,15 @@ impl Values {
         let mut set = |name: String, value: &str| {
             values.insert(name, value.to_owned());
         };
-        let (mode, count, days) = match spec.retention {
-            Retention::Count { count } => ("count", count, 30),
-            Retention::Time { days } => ("time", 7, days),
+        let (mut count, mut days, mut gfs) = (7, 30, Gfs::default());
+        match spec.retention {
+            Retention::Count { count: kept } => count = kept,
+            Retention::Time { days: kept } => days = kept,
+            Retention::Gfs(kept) => gfs = kept,
+        }
+        let window = match spec.missed_policy {
+            MissedPolicy::All { hours } => hours,
+            MissedPolicy::Skip | MissedPolicy::One => 24,
         };
         for (name, value) in [
             ("name", spec.name.as_str()),
@@ -47,10 +55,17 @@ impl Values {
             ("target", &spec.target),
             ("schedule_cron", &spec.schedule_cron),
             ("time_zone", &spec.time_zone),
+            ("missed_policy", spec.missed_policy.name()),
+            ("missed_window", &window.to_string()),
             ("compression", spec.compression.name()),
-            ("retention_mode", mode),
+            ("retention_mode", spec.retention.mode()),
             ("retention_count", &count.to_string()),
             ("retention_days", &days.to_string()),
+            ("keep_last", &gfs.keep_last.to_string()),
+            ("keep_daily", &gfs.keep_daily.to_string()),
+            ("keep_weekly", &gfs.keep_weekly.to_string()),
+            ("keep_monthly", &gfs.keep_monthly.to_string()),
+            ("keep_yearly", &gfs.keep_yearly.to_string()),
             ("enabled", on(spec.enabled)),
             ("verify_upload", on(spec.verify_upload)),
         ] {
@@ -84,10 +99,17 @@ impl Values {
             "target",
             "schedule_cron",
             "time_zone",
+            "missed_policy",
+            "missed_window",
             "compression",
             "retention_mode",
             "retention_count",
             "retention_days",
+            "keep_last",
+            "keep_daily",
+            "keep_weekly",
+            "keep_monthly",
+            "keep_yearly",
         ] {
             values.insert(name.to_owned(), form.text(name).to_owned());
         }
@@ -165,6 +187,14 @@ fn input(form: &Form) -> Result<ConfigInput, FieldErrors> {
         })
     };
     let (retention_count, retention_days) = (number("retention_count"), number("retention_days"));
+    let missed_window = number("missed_window");
+    let keep = KeepInput {
+        last: number("keep_last"),
+        daily: number("keep_daily"),
+        weekly: number("keep_weekly"),
+        monthly: number("keep_monthly"),
+        yearly: number("keep_yearly"),
+    };
     let pre_hooks = hooks::hooks_sent(form, Phase::Before, &mut errors);
     let post_hooks = hooks::hooks_sent(form, Phase::After, &mut errors);
     let text = |name: &str| Some(form.text(name).to_owned());
@@ -196,11 +226,14 @@ fn input(form: &Form) -> Result<ConfigInput, FieldErrors> {
         target_settings: Some(sealed(form.group(&format!("target.{target}")))),
         schedule_cron: text("schedule_cron"),
         time_zone: text("time_zone"),
+        missed_policy: text("missed_policy").filter(|policy| !policy.is_empty()),
+        missed_window,
         enabled: Some(form.checked("enabled")),
         compression: text("compression"),
         retention_mode: text("retention_mode"),
         retention_count,
         retention_days,
+        keep,
         verify_upload: Some(form.checked("verify_upload")),
         pre_hooks,
         post_hooks,

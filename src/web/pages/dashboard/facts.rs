@@ -50,8 +50,8 @@ impl Facts {
             apps,
             configs,
             beats,
-            newest: by_config(overview::newest(db).await.map_err(AppError::from)?),
-            successes: by_config(
+            newest: overview::by_config(overview::newest(db).await.map_err(AppError::from)?),
+            successes: overview::by_config(
                 overview::newest_successes(db)
                     .await
                     .map_err(AppError::from)?,
@@ -78,11 +78,4 @@ impl Facts {
     pub fn app(&self, id: i64) -> Option<&apps::Model> {
         self.apps.iter().find(|app| app.id == id)
     }
-}
-
-fn by_config(beats: Vec<Beat>) -> BTreeMap<i64, Beat> {
-    beats
-        .into_iter()
-        .map(|beat| (beat.backup_config_id, beat))
-        .collect()
 }

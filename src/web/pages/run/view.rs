@@ -30,6 +30,8 @@ pub struct RunView {
     pub badge: Badge,
     pub over: bool,
     pub restorable: bool,
+    /// When retention let the backup go.
+    pub pruned: Option<Moment>,
     pub cancel: Cancel,
     pub failure: Option<Failure>,
     pub retry_at: Option<Moment>,
@@ -134,7 +136,8 @@ impl RunView {
             tag: catalog::strategy_tag(&spec.strategy),
             badge: Badge::of_status(&run.status, !run.warnings().is_empty()),
             over: run.is_over(),
-            restorable: run.status == "success",
+            restorable: run.lacks_artifact().is_none(),
+            pruned: run.expired_at.map(|at| Moment::of_millis(now, at)),
             cancel: Cancel::new(!run.is_over(), run.cancel_requested),
             failure: failed,
             retry_at: run.retry_at.map(|at| Moment::of_millis(now, at)),

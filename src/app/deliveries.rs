@@ -1,0 +1,301 @@
+//! What has to be told to webhooks, kept until it has arrived. A row is written in the transaction that
+//! moves the subscriber's checkpoint, so no event is forgotten; it is sent until the receiver says that it
+//! has it, under an id that never changes, so a message may arrive twice and be known as the same.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::{
+    ActiveValue::{NotSet, Set},
+    QueryOrder, QuerySelect,
+    entity::prelude::*,
+};
+use serde_json::{Value, json};
+
+use super::{AppError, Caller, Holdfast, Result};
+use crate::{
+    domain::{
+        config::ConfigEvent,
+        event::Event,
+        failure::Failure,
+        ids::{RunId, WebhookId},
+        restore::RestoreEvent,
+        run::RunEvent,
+        webhook::Topic,
+    },
+    log::{Cause, LogError, Recorded, Unit},
+    notify::Message,
+    readmodel::{apps, configs, runs, webhooks},
+};
+
+/// Pauses after each failed attempt, in seconds; after the last it is given up. As the specification of
+/// Standard Webhooks advises.
+const RETRIES: [i64; 9] = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400];
+/// How long a delivery that is over can be looked at.
+const KEPT: TimeDelta = TimeDelta::days(30);
+const AT_ONCE: u64 = 16;
+
+mod row {
+    use sea_orm::entity::prelude::*;
+
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "webhook_deliveries")]
+    pub struct Model {
+        #[sea_orm(primary_key)]
+        pub id: i64,
+        pub webhook_id: i64,
+        /// `Message` as JSON.
+        pub message: String,
+        /// `pending`, `delivered`, `failed`.
+        pub status: String,
+        pub attempts: i32,
+        pub next_at: i64,
+        pub last_error: Option<String>,
+        pub created_at: i64,
+        pub delivered_at: Option<i64>,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+pub use row::Model as Delivery;
+
+impl Delivery {
+    /// None only in a row of another version.
+    pub fn message(&self) -> Option<Message> {
+        serde_json::from_str(&self.message).ok()
+    }
+}
+
+impl Holdfast {
+    /// Writes down for each webhook what the event is to it.
+    pub async fn note_deliveries(unit: &mut Unit, event: &Recorded) -> Result<(), LogError> {
+        let Some(topic) = Topic::of(&event.event) else {
+            return Ok(());
+        };
+        let now = unit.now();
+        let mut message = None;
+        for webhook in webhooks::list(unit.tx()).await? {
+            let spec = webhook.spec();
+            if !spec.is_some_and(|spec| spec.enabled && spec.topics.contains(&topic)) {
+                continue;
+            }
+            let message = match &message {
+                Some(message) => message,
+                None => message.insert(json_of(&message_of(unit, event, topic).await?)?),
+            };
+            let delivery = row::ActiveModel {
+                id: NotSet,
+                webhook_id: Set(webhook.id),
+                message: Set(message.clone()),
+                status: Set("pending".to_owned()),
+                attempts: Set(0),
+                next_at: Set(now.timestamp_millis()),
+                last_error: Set(None),
+                created_at: Set(now.timestamp_millis()),
+                delivered_at: Set(None),
+            };
+            row::Entity::insert(delivery)
+                .exec_without_returning(unit.tx())
+                .await?;
+        }
+        if message.is_some() {
+            row::Entity::delete_many()
+                .filter(row::Column::Status.ne("pending"))
+                .filter(row::Column::CreatedAt.lt((now - KEPT).timestamp_millis()))
+                .exec(unit.tx())
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is due, some at a time; true when there may be more.
+    pub async fn deliver_due(&self) -> Result<bool> {
+        let now = self.log().now().timestamp_millis();
+        let due = row::Entity::find()
+            .filter(row::Column::Status.eq("pending"))
+            .filter(row::Column::NextAt.lte(now))
+            .order_by_asc(row::Column::NextAt)
+            .limit(AT_ONCE)
+            .all(self.db())
+            .await?;
+        let more = due.len() as u64 == AT_ONCE;
+        let sent = due.into_iter().map(|delivery| self.deliver(delivery));
+        for sent in futures_util::future::join_all(sent).await {
+            sent?;
+        }
+        Ok(more)
+    }
+
+    /// One attempt, and what became of it.
+    async fn deliver(&self, delivery: Delivery) -> Result<()> {
+        let webhook = webhooks::get(self.db(), WebhookId(delivery.webhook_id)).await?;
+        let (Some(webhook), Some(message)) = (webhook, delivery.message()) else {
+            let gone = "the webhook was removed".to_owned();
+            return self.conclude(&delivery, "failed", Some(gone), None).await;
+        };
+        // A secret that cannot be read is told like a receiver that cannot be reached: a new master key
+        // or a new address may help.
+        let sent = match self.send(&webhook, &message).await {
+            Ok(sent) => sent.map_err(|error| (error.is_final(), error.to_string())),
+            Err(error) => Err((false, error.to_string())),
+        };
+        let attempt = usize::try_from(delivery.attempts).unwrap_or(0);
+        match (sent, RETRIES.get(attempt)) {
+            (Ok(_), _) => self.conclude(&delivery, "delivered", None, None).await,
+            (Err((false, error)), Some(pause)) => {
+                let next = self.log().now() + TimeDelta::seconds(*pause);
+                self.conclude(&delivery, "pending", Some(error), Some(next))
+                    .await
+            }
+            (Err((_, error)), _) => self.conclude(&delivery, "failed", Some(error), None).await,
+        }
+    }
+
+    async fn conclude(
+        &self,
+        delivery: &Delivery,
+        status: &'static str,
+        error: Option<String>,
+        next: Option<DateTime<Utc>>,
+    ) -> Result<()> {
+        let change = row::ActiveModel {
+            id: Set(delivery.id),
+            status: Set(status.to_owned()),
+            attempts: Set(delivery.attempts.saturating_add(1)),
+            next_at: Set(next.map_or(delivery.next_at, |next| next.timestamp_millis())),
+            last_error: Set(error),
+            delivered_at: Set((status == "delivered").then(|| self.log().now().timestamp_millis())),
+            ..Default::default()
+        };
+        self.change_delivery(change).await
+    }
+
+    async fn change_delivery(&self, change: row::ActiveModel) -> Result<()> {
+        self.log()
+            .write(Cause::system("webhooks"), move |unit| {
+                Box::pin(async move {
+                    row::Entity::update(change).exec(unit.tx()).await?;
+                    Ok(())
+                })
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// The newest of a webhook, newest first.
+    pub async fn deliveries(
+        &self,
+        caller: &Caller,
+        webhook: WebhookId,
+        limit: u64,
+    ) -> Result<Vec<Delivery>> {
+        self.webhook(caller, webhook).await?;
+        let rows = row::Entity::find()
+            .filter(row::Column::WebhookId.eq(webhook.0))
+            .order_by_desc(row::Column::Id)
+            .limit(limit);
+        Ok(rows.all(self.db()).await?)
+    }
+
+    /// Sends it again, under the id it has always had.
+    pub async fn redeliver(&self, caller: &Caller, id: i64) -> Result<Delivery> {
+        let found = row::Entity::find_by_id(id).one(self.db()).await?;
+        let found = found.ok_or_else(|| AppError::NotFound(format!("the delivery {id}")))?;
+        self.webhook(caller, WebhookId(found.webhook_id)).await?;
+        let change = row::ActiveModel {
+            id: Set(id),
+            status: Set("pending".to_owned()),
+            attempts: Set(0),
+            next_at: Set(self.log().now().timestamp_millis()),
+            delivered_at: Set(None),
+            ..Default::default()
+        };
+        self.change_delivery(change).await?;
+        self.0.letters.notify_one();
+        let found = row::Entity::find_by_id(id).one(self.db()).await?;
+        found.ok_or_else(|| AppError::NotFound(format!("the delivery {id}")))
+    }
+
+    /// Rung when there is something to deliver.
+    pub fn letters(&self) -> &tokio::sync::Notify {
+        &self.0.letters
+    }
+}
+
+fn json_of(message: &Message) -> Result<String, LogError> {
+    serde_json::to_string(message)
+        .map_err(|error| LogError::Database(DbErr::Custom(error.to_string())))
+}
+
+/// The event in words and numbers. No more of a failure than its page shows, which is masked already.
+async fn message_of(unit: &Unit, event: &Recorded, topic: Topic) -> Result<Message, LogError> {
+    let app = match event.scope.app {
+        Some(app) => apps::get(unit.tx(), app).await?,
+        None => None,
+    };
+    let config = match event.scope.config {
+        Some(config) => configs::get(unit.tx(), config).await?,
+        None => None,
+    };
+    let mut data = json!({
+        "app": app.as_ref().map(|app| app.slug.clone()),
+        "app_name": app.as_ref().map(|app| app.name.clone()),
+        "config_id": config.as_ref().map(|config| config.id),
+        "service": config.as_ref().map(|config| config.service.clone()),
+        "strategy": config.as_ref().map(|config| config.strategy.clone()),
+    });
+    let mut about = String::new();
+    match &event.event {
+        Event::Run(change) => {
+            let run = runs::get(unit.tx(), RunId(event.stream.id)).await?;
+            data["run_id"] = json!(event.stream.id);
+            if let (RunEvent::Succeeded { .. }, Some(run)) = (change, &run) {
+                data["size_bytes"] = json!(run.size_bytes);
+                data["checksum"] = json!(run.checksum);
+                data["duration_ms"] = json!(run.duration_ms());
+                data["warnings"] = json!(run.warnings());
+            }
+            if let RunEvent::Failed { failure, .. } = change {
+                about = tell(&mut data, failure);
+            }
+        }
+        Event::Restore(change) => {
+            data["restore_id"] = json!(event.stream.id);
+            if let RestoreEvent::Failed { failure, .. }
+            | RestoreEvent::AttentionNeeded { failure, .. } = change
+            {
+                about = tell(&mut data, failure);
+            }
+        }
+        Event::Config(ConfigEvent::Overdue { promised, .. }) => {
+            data["missed_since"] = json!(promised.to_rfc3339());
+            about = format!("no good backup since {}", promised.format("%F %H:%M UTC"));
+        }
+        _ => {}
+    }
+    let place = match (&app, &config) {
+        (Some(app), Some(config)) => format!("{} › {}", app.name, config.service),
+        (Some(app), None) => app.name.clone(),
+        (None, _) => "Holdfast".to_owned(),
+    };
+    let about = match about.as_str() {
+        "" => String::new(),
+        about => format!(": {about}"),
+    };
+    Ok(Message {
+        id: format!("evt_{}", event.position),
+        topic: topic.name().to_owned(),
+        at: event.at,
+        text: format!("{}: {place}{about}", topic.title()),
+        data,
+    })
+}
+
+/// Notes the failure; its sentence.
+fn tell(data: &mut Value, failure: &Failure) -> String {
+    data["error"] = json!(failure.message);
+    data["hint"] = json!(failure.hint);
+    failure.message.clone()
+}

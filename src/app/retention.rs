@@ -1,0 +1,154 @@
+//! Retention: what the rule of a config lets go, after a run has been proven, and its deletion. That
+//! an artifact goes is an event first; from then on it is offered to nobody, and a job deletes it.
+
+use std::collections::BTreeMap;
+
+use sea_orm::{ConnectionTrait, DbErr};
+
+use super::{Caller, Holdfast, Result, runs::job_name};
+use crate::{
+    domain::{
+        failure::Failure,
+        forecast::{self, Forecast},
+        ids::{ConfigId, RunId},
+        retention::{self, Plan, Point},
+        run::{Run, RunCommand},
+        schedule::{self, Schedule},
+    },
+    engine::prune,
+    failpoint,
+    log::Cause,
+    readmodel::{configs, restores, runs},
+    target::Key,
+};
+
+/// How many go in one transaction: other commands wait for it.
+const BATCH: usize = 100;
+
+/// What stays, what goes and why; now, and while the schedule goes on.
+#[derive(Debug, Clone)]
+pub struct RetentionPreview {
+    pub plan: Plan,
+    /// Those of the plan, in its order.
+    pub runs: Vec<runs::Model>,
+    /// Absent when the config has no schedule, or is paused.
+    pub forecast: Option<Forecast>,
+}
+
+impl Holdfast {
+    /// Lets go what the rule of the run's config does not keep. Called after the run succeeded, and
+    /// again at each start for the newest: the same history gives the same answer.
+    pub async fn retain(&self, after: RunId) -> Result<()> {
+        let Some(run) = runs::get(self.db(), after).await? else {
+            return Ok(());
+        };
+        let config = ConfigId(run.backup_config_id);
+        while self.expire_some(config).await? == BATCH {}
+        failpoint::hit("prune.after_expire");
+        Ok(())
+    }
+
+    /// How many were let go: less than `BATCH` when that was all.
+    async fn expire_some(&self, config: ConfigId) -> Result<usize> {
+        let cause = Cause::system(format!("retention-{config}"));
+        let expired = self.log().write(cause, move |unit| {
+            Box::pin(async move {
+                let row = configs::get(unit.tx(), config).await?;
+                let Some(row) = row.filter(|row| row.removed_at.is_none()) else {
+                    return Ok(0); // nobody says any more how long they are kept
+                };
+                let rule = row.spec().retention;
+                let (plan, _) = plan(unit.tx(), &row).await?;
+                // Read by a restore right now: they go after the next run.
+                let restores = restores::unfinished(unit.tx()).await?;
+                let read = |run: &RunId| restores.iter().any(|r| r.run_id == Some(run.0));
+                let leaving = plan.leaving().into_iter().filter(|run| !read(run));
+                let leaving: Vec<RunId> = leaving.take(BATCH).collect();
+                for run in &leaving {
+                    unit.execute::<Run>(run.0, RunCommand::Expire { rule })
+                        .await?;
+                }
+                Ok(leaving.len())
+            })
+        });
+        Ok(expired.await?)
+    }
+
+    /// Deletes the artifact of a run that was let go. `Err` brings the job back.
+    pub async fn prune(&self, id: RunId) -> Result<()> {
+        let (run, _) = self.log().load::<Run>(id.0).await?;
+        let (true, false, Some(pin), Some(artifact)) =
+            (run.expired, run.pruned, &run.pin, &run.artifact)
+        else {
+            return Ok(());
+        };
+        let target = self.target(&pin.spec).await?;
+        let key = Key::parse(&artifact.key).map_err(Failure::from)?;
+        prune::run(&*target, &key).await?;
+        failpoint::hit("prune.after_delete");
+        let cause = Cause::system(job_name(id));
+        self.log()
+            .execute::<Run>(cause, id.0, RunCommand::ConfirmPruned)
+            .await?;
+        Ok(())
+    }
+
+    pub async fn retention_preview(
+        &self,
+        caller: &Caller,
+        id: ConfigId,
+    ) -> Result<RetentionPreview> {
+        let config = self.present_config(caller, id).await?;
+        let spec = config.spec();
+        let (plan, runs) = plan(self.db(), &config).await?;
+        let schedule = Schedule::parse(&spec.schedule_cron).ok();
+        let coming = schedule.filter(|_| spec.enabled);
+        let present: Vec<Point> = plan.verdicts.iter().map(|verdict| verdict.point).collect();
+        let now = self.log().now();
+        let look = move || {
+            let (schedule, zone) = (coming?, schedule::zone(&spec.time_zone)?);
+            let rule = spec.retention;
+            Some(forecast::forecast(&rule, zone, &schedule, &present, now))
+        };
+        // Some hundred thousand looks at a calendar in the worst case: not on a thread that serves.
+        let forecast = tokio::task::spawn_blocking(look).await.unwrap_or_default();
+        Ok(RetentionPreview {
+            plan,
+            runs,
+            forecast,
+        })
+    }
+}
+
+/// What the config's rule says of what is there, and the runs it was asked about.
+async fn plan(
+    db: &impl ConnectionTrait,
+    config: &configs::Model,
+) -> Result<(Plan, Vec<runs::Model>), DbErr> {
+    let spec = config.spec();
+    let zone = schedule::zone(&spec.time_zone).unwrap_or(chrono_tz::UTC);
+    let runs = runs::with_artifact(db, config.config_id()).await?;
+    let last = runs::newest_ended(db, config.config_id()).await?;
+    let failed = last.is_some_and(|run| run.status == "failed");
+    let points: Vec<Point> = runs.iter().map(point).collect();
+    let plan = retention::plan(&spec.retention, zone, &points, failed);
+    let mut by_id: BTreeMap<RunId, runs::Model> =
+        runs.into_iter().map(|run| (run.run_id(), run)).collect();
+    let order = plan.verdicts.iter();
+    let runs = order.filter_map(|verdict| by_id.remove(&verdict.point.run));
+    let runs = runs.collect();
+    Ok((plan, runs))
+}
+
+fn point(run: &runs::Model) -> Point {
+    let at = run.started_at.unwrap_or(run.requested_at);
+    Point {
+        run: run.run_id(),
+        at: chrono::DateTime::from_timestamp_millis(at).unwrap_or_default(),
+        raw_bytes: run
+            .raw_bytes
+            .and_then(|b| u64::try_from(b).ok())
+            .unwrap_or(0),
+        verified: run.pin().is_some_and(|pin| pin.spec.verify_upload),
+    }
+}

@@ -1,0 +1,128 @@
+//! One attempt to bring a letter to its address: a connection of its own to one of the addresses that
+//! were looked at, so that nothing in between can lead elsewhere.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, StatusCode, client::conn::http1, header};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::{
+    TlsConnector,
+    rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
+};
+
+use super::{Address, AddressError, Letter};
+
+const CONNECT: Duration = Duration::from_secs(5);
+const WHOLE: Duration = Duration::from_secs(15);
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// Without the URL: it may hold a token.
+    #[error("{0}")]
+    Network(&'static str),
+    #[error("it answered {0}")]
+    Answer(u16),
+}
+
+impl SendError {
+    /// Trying the same again is of no use.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Address(AddressError::Unknown(_)) | Self::Network(_) => false,
+            Self::Address(_) => true,
+            Self::Answer(status) => *status == StatusCode::GONE.as_u16(),
+        }
+    }
+}
+
+/// The status of the answer, when it says that it was taken. `private`: addresses of private networks
+/// are allowed. Redirects are not followed: they could lead anywhere.
+pub async fn send(address: &Address, letter: &Letter, private: bool) -> Result<u16, SendError> {
+    let reachable = address.resolve(private).await?;
+    let answer = timeout(WHOLE, post(address, letter, &reachable)).await;
+    let status = answer.map_err(|_| SendError::Network("it did not answer in time"))??;
+    if status.is_success() {
+        Ok(status.as_u16())
+    } else {
+        Err(SendError::Answer(status.as_u16()))
+    }
+}
+
+async fn post(
+    address: &Address,
+    letter: &Letter,
+    reachable: &[SocketAddr],
+) -> Result<StatusCode, SendError> {
+    let connected = timeout(CONNECT, TcpStream::connect(reachable)).await;
+    let Ok(Ok(stream)) = connected else {
+        return Err(SendError::Network("it cannot be connected to"));
+    };
+    if !address.is_encrypted() {
+        return exchange(stream, address, letter).await;
+    }
+    let name = ServerName::try_from(address.host().to_owned());
+    let name = name.map_err(|_| SendError::Network("its name is none that a certificate has"))?;
+    let tls = tls().ok_or(SendError::Network("this server cannot speak TLS"))?;
+    let stream = TlsConnector::from(tls).connect(name, stream).await;
+    let stream = stream.map_err(|_| {
+        SendError::Network("it has no certificate that this server trusts, or speaks no TLS")
+    })?;
+    exchange(stream, address, letter).await
+}
+
+async fn exchange<S>(stream: S, address: &Address, letter: &Letter) -> Result<StatusCode, SendError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let broken = |_| SendError::Network("the connection failed");
+    let mut request = Request::post(address.target())
+        .header(header::HOST, address.authority())
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::CONNECTION, "close")
+        .header(
+            header::USER_AGENT,
+            concat!("Holdfast/", env!("CARGO_PKG_VERSION")),
+        );
+    for (name, value) in &letter.headers {
+        request = request.header(*name, value);
+    }
+    let request = request
+        .body(Full::new(Bytes::from(letter.body.clone())))
+        .map_err(|_| SendError::Network("its address fits into no request"))?;
+    let handshake = http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = handshake.map_err(broken)?;
+    // Beside, not in a race with the answer: both end at once where the receiver hangs up.
+    let connection = tokio::spawn(connection);
+    let answer = sender.send_request(request).await;
+    connection.abort();
+    Ok(answer.map_err(broken)?.status())
+}
+
+/// With the authorities that the host trusts, read once. None when there is no arithmetic for it.
+fn tls() -> Option<Arc<ClientConfig>> {
+    static CONFIG: OnceLock<Option<Arc<ClientConfig>>> = OnceLock::new();
+    let make = || {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .ok()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Some(Arc::new(config))
+    };
+    CONFIG.get_or_init(make).clone()
+}
