@@ -16,7 +16,7 @@ use super::{
     survey::Survey,
     validate::{Does, Roles},
 };
-use crate::strategy::{StrategyError, tag};
+use crate::strategy::{StrategyError, stderr::Mask, tag};
 
 const SESSION: &str = "-c default_transaction_read_only=off";
 const MARK: &str = "holdfast.restore";
@@ -112,7 +112,7 @@ impl Made {
         let command = server.psql(from, &["--set=VERBOSITY=terse"], "holdfast", SESSION);
         let command = command.env("PGCLIENTENCODING", "UTF8".into());
         let secrets = roles.secrets.iter();
-        let mask = secrets.fold(server.settings.mask(), |mask, secret| mask.and(secret));
+        let mask = secrets.fold(server.settings.mask(), Mask::and);
         let (what, input) = ("creating the roles", Bytes::from(script.concat()));
         let said = server.site.talk(command, input, mask, what, LONG).await?;
         match said.code {
