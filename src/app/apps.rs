@@ -74,7 +74,9 @@ impl Holdfast {
                 })
             })
             .await?;
-        self.app(caller, slug).await
+        let app = self.app(caller, slug).await?;
+        self.heed_labels_of(&app).await?;
+        Ok(app)
     }
 
     /// `compose` is the text of another compose file; what the app has stays when it is absent.

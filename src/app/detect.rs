@@ -173,7 +173,7 @@ impl Holdfast {
     }
 
     /// Containers of services with their mounts and environment, of one project or of all.
-    async fn service_containers(
+    pub(super) async fn service_containers(
         &self,
         project: Option<&str>,
     ) -> Result<Vec<Container>, DockerError> {

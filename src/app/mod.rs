@@ -16,6 +16,7 @@ mod error;
 mod hooks;
 mod inside;
 mod journal;
+mod labelled;
 mod place;
 mod restore;
 mod restores;
@@ -132,6 +133,8 @@ struct Inner {
     seen: coverage::Seen,
     /// Rung when something is to be told to webhooks.
     letters: tokio::sync::Notify,
+    /// Held while labels are heeded, or two looks at once would make two configs.
+    labels: tokio::sync::Mutex<()>,
     receiving: uploads::Receiving,
     /// Turns at hashing passwords.
     hashing: Semaphore,
@@ -169,6 +172,7 @@ impl Holdfast {
             calls: triggers::Calls::default(),
             seen: coverage::Seen::default(),
             letters: tokio::sync::Notify::new(),
+            labels: tokio::sync::Mutex::new(()),
             receiving: uploads::Receiving::default(),
             hashing: Semaphore::new(HASHERS),
             jobs: Arc::default(),

@@ -56,10 +56,20 @@ mod checkpoint {
     impl ActiveModelBehavior for ActiveModel {}
 }
 
-/// Where a reader of the log stands; `None` when it has never been.
-pub async fn position(db: &impl ConnectionTrait, name: &str) -> Result<Option<(i32, i64)>, DbErr> {
-    let row = checkpoint::Entity::find_by_id(name).one(db).await?;
-    Ok(row.map(|row| (row.version, row.position)))
+/// Where a reader of the log stands; `None` when it has never been. Fails when a reader of another kind
+/// has that name: each would move the other past what it has not read.
+pub async fn position(
+    db: &impl ConnectionTrait,
+    kind: &str,
+    name: &str,
+) -> Result<Option<(i32, i64)>, DbErr> {
+    match checkpoint::Entity::find_by_id(name).one(db).await? {
+        Some(row) if row.kind != kind => Err(DbErr::Custom(format!(
+            "the checkpoint {name} is that of a {}, not of a {kind}",
+            row.kind
+        ))),
+        row => Ok(row.map(|row| (row.version, row.position))),
+    }
 }
 
 pub async fn set_position(
@@ -117,7 +127,7 @@ pub async fn catch_up(
 ) -> Result<(), LogError> {
     let head = writer::head_position(db).await?;
     for projection in projections {
-        let at = position(db, projection.name()).await?;
+        let at = position(db, KIND, projection.name()).await?;
         if at == Some((projection.version(), head)) {
             continue;
         }

@@ -56,7 +56,8 @@ pub async fn run(
 /// Where a subscriber stands. Called before what it has to hear of can happen, it fixes where one begins
 /// that has never been.
 pub async fn begin(log: &Log, subscriber: &dyn Subscriber) -> Result<i64, LogError> {
-    if let Some((_, position)) = projection::position(log.db(), subscriber.name()).await? {
+    let begun = projection::position(log.db(), KIND, subscriber.name()).await?;
+    if let Some((_, position)) = begun {
         return Ok(position);
     }
     match subscriber.start() {

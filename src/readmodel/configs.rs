@@ -173,6 +173,22 @@ pub async fn of_app(db: &impl ConnectionTrait, app: AppId) -> Result<Vec<Model>,
         .await
 }
 
+/// Whether that service ever had a config of this strategy, removed ones included.
+pub async fn ever_of(
+    db: &impl ConnectionTrait,
+    app: AppId,
+    service: &str,
+    strategy: &str,
+) -> Result<bool, DbErr> {
+    let found = Entity::find()
+        .filter(Column::AppId.eq(app.0))
+        .filter(Column::Service.eq(service))
+        .filter(Column::Strategy.eq(strategy))
+        .count(db)
+        .await?;
+    Ok(found > 0)
+}
+
 /// The config whose trigger has a token of that digest.
 pub async fn triggered_by(db: &impl ConnectionTrait, digest: &str) -> Result<Option<Model>, DbErr> {
     Entity::find()

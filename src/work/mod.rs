@@ -65,6 +65,7 @@ impl Work {
         tasks.spawn(notify::listen(holdfast.clone(), stop.clone()));
         tasks.spawn(notify::deliver(holdfast.clone(), stop.clone()));
         tasks.spawn(tick::run(holdfast.clone(), stop.clone()));
+        tasks.spawn(tick::labels(holdfast.clone(), stop.clone()));
         Ok(Self {
             tasks,
             stop,

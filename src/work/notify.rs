@@ -22,7 +22,7 @@ struct Notifier {
 #[async_trait]
 impl Subscriber for Notifier {
     fn name(&self) -> &'static str {
-        "webhooks"
+        "notifier"
     }
 
     fn start(&self) -> Start {

@@ -9,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{AppError, Holdfast};
 
 const PERIOD: Duration = Duration::from_secs(5);
+/// Between looks at the labels of services: each asks the engine about all of them.
+const LABELS: Duration = Duration::from_secs(10 * 60);
 
 pub async fn run(holdfast: Holdfast, stop: CancellationToken) {
     let mut period = tokio::time::interval(PERIOD);
@@ -19,6 +21,23 @@ pub async fn run(holdfast: Holdfast, stop: CancellationToken) {
         }
         if let Err(error) = tick(&holdfast).await {
             tracing::error!(%error, "the clock's work is tried again");
+        }
+    }
+}
+
+/// Apart from the rest: it waits for the engine.
+pub async fn labels(holdfast: Holdfast, stop: CancellationToken) {
+    let mut period = tokio::time::interval(LABELS);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = period.tick() => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            heeded = holdfast.heed_labels() => if let Err(error) = heeded {
+                tracing::error!(%error, "labels are looked at again");
+            },
         }
     }
 }

@@ -21,6 +21,7 @@ mod elsewhere;
 mod golden;
 mod hooks;
 mod house;
+mod labelled;
 mod log;
 mod mongo;
 mod mysql;
