@@ -14,12 +14,20 @@ const SHORT: Duration = Duration::from_mins(2);
 
 /// Moves one name ($4), or all names but those that the rest excludes, from $1 to $2. What is in the
 /// way, because the service made it meanwhile, goes to $3. Whatever has been moved before is fine. With
-/// all of its content a folder's owner and mode go along.
+/// all of its content a folder's owner and mode go along. A folder that is made has them from its first
+/// instant: should the move break off, it is what they come back from. The zeros take bits away that
+/// `chmod` would else leave on a folder.
 const MOVE: &str = r#"
 from=$1 to=$2 late=$3 only=$4
 shift 4
 [ -d "$from" ] || exit 0
-mkdir -p "$to" || exit
+like() {
+  chown "$(stat -c %u:%g "$from")" "$1" && chmod "00$(stat -c %a "$from")" "$1"
+}
+if [ ! -d "$to" ]; then
+  above=${to%/*} made=${to%/*}/.holdfast-made
+  mkdir -p "$above" && rm -rf "$made" && mkdir "$made" && like "$made" && mv "$made" "$to" || exit
+fi
 all='to=$2; shift 2; mv -f "$@" "$to/" 2>/dev/null'
 each='
   late=$1 to=$2; shift 2
@@ -40,7 +48,7 @@ there "$@" -exec sh -c "$all" sh "$late" "$to" {} +
 there "$@" -exec sh -c "$each" sh "$late" "$to" {} +
 left=$(there "$@" | head -n 3)
 [ -z "$left" ] || { echo "these do not move: $left" >&2; exit 1; }
-chown "$(stat -c %u:%g "$from")" "$to" && chmod "$(stat -c %a "$from")" "$to"
+like "$to"
 "#;
 
 /// $1: a folder of ours, $2: which half has come in, $3: the other.

@@ -166,3 +166,32 @@ async fn holes_are_not_unpacked_by_a_tar_that_does_not_know_them() {
     assert!(error.to_string().contains("GNU tar"), "{error}");
     assert_eq!(to.sh("ls -A /data; cat /data/before"), "before\nbefore");
 }
+
+/// Half of the files have moved out when one does not move: they come back, into a folder that is again
+/// as it was itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_whose_files_do_not_move_keeps_its_owner_and_mode() {
+    let bed = Bed::run(SQLITE_APP, &[], &["sleep", "3600"]);
+    bed.sh("cd /data; echo 1 > one; echo 2 > two; chown 33:34 /data; chmod 2770 /data");
+    let site = workbench::site(&bed, paths(&["/data"])).await;
+    let backup = workbench::back_up(volume(), &site).await.unwrap();
+    bed.sh("cd /data; echo later > one; echo 3 > stuck; chown 1:1 /data; chmod 711 /data");
+    let look = "cd /data; stat -c '%n %u:%g %a' . *; cat *; ls -A";
+    let before = bed.sh(look);
+
+    let source = r#"{{range .Mounts}}{{if eq .Destination "/data"}}{{.Source}}{{end}}{{end}}"#;
+    let stuck = format!("{}/stuck", docker(&["inspect", "-f", source, &bed.name]));
+    let flag = |flag: &str| {
+        let done = Command::new("chattr")
+            .args([flag, &stuck])
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{done:?}");
+    };
+    flag("+i");
+    let restored = backup.restore(&site, &Notes::default()).await;
+    flag("-i");
+    let error = restored.unwrap_err().to_string();
+    assert!(error.contains("stuck"), "{error}");
+    assert_eq!(bed.sh(look), before);
+}
