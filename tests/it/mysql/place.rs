@@ -230,7 +230,7 @@ pub fn digest(bed: &Bed) -> String {
             _ => script += &format!("SHOW CREATE TABLE {path}; SELECT * FROM {path};"),
         }
     }
-    let answer = sql(bed, &script);
+    let answer = without_implied(&sql(bed, &script));
     let mut sections: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let mut section = "";
     for line in answer.lines() {
@@ -247,6 +247,20 @@ pub fn digest(bed: &Bed) -> String {
         digest.extend([section, "\n", &lines.join("\n"), "\n"]);
     }
     digest
+}
+
+/// A collation says its character set; MySQL shows that as well where the statement had named it, as those
+/// of a dump do.
+fn without_implied(answer: &str) -> String {
+    let mut pieces = answer.split(" CHARACTER SET ");
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        match piece.split_once(' ') {
+            Some((_, rest)) if rest.starts_with("COLLATE ") => text.extend([" ", rest]),
+            _ => text.extend([" CHARACTER SET ", piece]),
+        }
+    }
+    text
 }
 
 /// Two digests are one, or the first lines that differ are shown.
