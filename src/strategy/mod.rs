@@ -11,6 +11,7 @@ mod mysql;
 mod postgres;
 mod pour;
 mod pump;
+mod recorded;
 mod redis;
 pub mod service;
 mod sqlite;

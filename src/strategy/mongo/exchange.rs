@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::server::{LONG, Server};
-use crate::strategy::{Kept, Settled, Step, StrategyError};
+use crate::strategy::{Kept, Settled, Step, StrategyError, recorded};
 
 /// Who takes whose place. It goes into every recorded step; that is all that `settle` needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,20 +57,7 @@ impl Exchange {
 
     /// The exchange that a journal is about; `None` when nothing was recorded.
     pub fn recorded(steps: &[Step]) -> Result<Option<Self>, StrategyError> {
-        let Some(last) = steps.last() else {
-            return Ok(None);
-        };
-        let exchange = Self::deserialize(&last.data).map_err(|error| {
-            let message = format!(
-                "the restore's step {} is not understood: {error}",
-                last.name
-            );
-            StrategyError::NeedsAttention {
-                message,
-                hint: "A newer version of Holdfast may have begun it.".to_owned(),
-            }
-        })?;
-        Ok(Some(exchange))
+        Ok(recorded::last(steps)?.map(|(exchange, _)| exchange))
     }
 
     /// Exchanges the names. Returns what is kept.

@@ -17,7 +17,7 @@ use super::{
     server::{LONG, SHORT, Server},
     survey,
 };
-use crate::strategy::{Kept, Settled, Step, StrategyError};
+use crate::strategy::{Kept, Settled, Step, StrategyError, recorded};
 
 /// How often the tables are tried to be moved; the server waits `LOCK_WAIT` seconds each time.
 const ATTEMPTS: u32 = 6;
@@ -78,20 +78,7 @@ impl Exchange {
 
     /// The exchange that a journal is about and its last step; `None` when nothing was recorded.
     pub fn recorded(steps: &[Step]) -> Result<Option<(Self, &str)>, StrategyError> {
-        let Some(last) = steps.last() else {
-            return Ok(None);
-        };
-        let exchange = Self::deserialize(&last.data).map_err(|error| {
-            let message = format!(
-                "the restore's step {} is not understood: {error}",
-                last.name
-            );
-            StrategyError::NeedsAttention {
-                message,
-                hint: "A newer version of Holdfast may have begun it.".to_owned(),
-            }
-        })?;
-        Ok(Some((exchange, &last.name)))
+        recorded::last(steps)
     }
 
     /// A look at all databases that have to do with it.

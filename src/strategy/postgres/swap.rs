@@ -16,7 +16,7 @@ use super::{
     server::{SHORT, Server},
     survey::{Survey, size_query},
 };
-use crate::strategy::{Kept, Settled, Step, StrategyError};
+use crate::strategy::{Kept, Settled, Step, StrategyError, recorded};
 
 /// How often sessions are ended and the renames tried. The server itself waits 5 s each time for
 /// sessions to go.
@@ -61,19 +61,9 @@ impl Swap {
 
     /// The swap that a journal is about; `None` when nothing was recorded.
     pub fn recorded(steps: &[Step]) -> Result<Option<Self>, StrategyError> {
-        let Some(last) = steps.last() else {
+        let Some((data, _)) = recorded::last(steps)? else {
             return Ok(None);
         };
-        let data = Data::deserialize(&last.data).map_err(|error| {
-            let message = format!(
-                "the restore's step {} is not understood: {error}",
-                last.name
-            );
-            StrategyError::NeedsAttention {
-                message,
-                hint: "A newer version of Holdfast may have begun it.".to_owned(),
-            }
-        })?;
         let (exchanges, roles) = match data {
             Data::One(exchange) => (vec![exchange], None),
             Data::Several { exchanges, roles } => (exchanges, roles),

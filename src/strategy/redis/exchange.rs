@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     docker::Tools,
-    strategy::{Journal, Kept, Settled, Site, Step, StrategyError},
+    strategy::{Journal, Kept, Settled, Site, Step, StrategyError, recorded},
 };
 
 /// Names of recorded steps, in their order. Stored data.
@@ -78,20 +78,7 @@ impl Exchange {
 
     /// The exchange that a journal is about, and its last step; `None` when nothing was recorded.
     pub fn recorded(steps: &[Step]) -> Result<Option<(Self, &str)>, StrategyError> {
-        let Some(last) = steps.last() else {
-            return Ok(None);
-        };
-        let exchange = Self::deserialize(&last.data).map_err(|error| {
-            let message = format!(
-                "the restore's step {} is not understood: {error}",
-                last.name
-            );
-            StrategyError::NeedsAttention {
-                message,
-                hint: "A newer version of Holdfast may have begun it.".to_owned(),
-            }
-        })?;
-        Ok(Some((exchange, &last.name)))
+        recorded::last(steps)
     }
 
     pub fn path(&self) -> String {

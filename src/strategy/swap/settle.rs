@@ -1,28 +1,13 @@
 //! What was begun and did not end: as before, or done.
 
-use serde::Deserialize;
-
 use super::{Purpose, STOP, SWAP, Swap, script};
-use crate::strategy::{Kept, Settled, Site, Step, StrategyError, tar::program};
+use crate::strategy::{Kept, Settled, Site, Step, StrategyError, recorded, tar::program};
 
 impl Swap {
     /// The swap that a journal is about, and the name of its last step; `None` when nothing was
     /// recorded.
     pub fn recorded(steps: &[Step]) -> Result<Option<(Self, &str)>, StrategyError> {
-        let Some(last) = steps.last() else {
-            return Ok(None);
-        };
-        let swap = Self::deserialize(&last.data).map_err(|error| {
-            let message = format!(
-                "the restore's step {} is not understood: {error}",
-                last.name
-            );
-            StrategyError::NeedsAttention {
-                message,
-                hint: "A newer version of Holdfast may have begun it.".to_owned(),
-            }
-        })?;
-        Ok(Some((swap, &last.name)))
+        recorded::last(steps)
     }
 
     /// Brings the service to one of the two states, from wherever it was left. `last`: the last step
