@@ -45,6 +45,10 @@ pub struct ServeArgs {
     )]
     pub log_format: LogFormat,
 
+    /// Where people reach the pages, as in `https://backup.example.org`: links in messages begin with it
+    #[arg(long, env = "HOLDFAST_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<String>,
+
     #[command(flatten)]
     pub engine: EngineArgs,
 

@@ -12,6 +12,7 @@ mod m20261129_000010_pruned_runs;
 mod m20261129_000011_slots;
 mod m20261129_000012_webhooks;
 mod m20261129_000013_triggers;
+mod m20261130_000040_pings;
 
 pub struct Migrator;
 
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000011_slots::Migration),
             Box::new(m20261129_000012_webhooks::Migration),
             Box::new(m20261129_000013_triggers::Migration),
+            Box::new(m20261130_000040_pings::Migration),
         ]
     }
 }

@@ -9,7 +9,7 @@ use super::{AppError, Caller, Holdfast, Result, Vault, hooks, sites, slots};
 use crate::{
     domain::{
         access::Role,
-        config::{self, Config, ConfigCommand, ConfigSpec, SecretRef},
+        config::{self, Config, ConfigCommand, ConfigSpec, PingSpec, SecretRef},
         event::StreamKind,
         failure::FieldErrors,
         form::Field,
@@ -21,6 +21,7 @@ use crate::{
         slots::MissedPolicy,
     },
     log::{LogError, Unit},
+    notify::Address,
     readmodel::{apps, configs},
     strategy::{self, Options, StrategyError},
     target::{self, Settings},
@@ -57,6 +58,8 @@ pub struct ConfigInput {
     pub verify_upload: Option<bool>,
     pub pre_hooks: Option<Vec<Hook>>,
     pub post_hooks: Option<Vec<Hook>>,
+    /// Of a dead man's switch; masked keeps the present one, empty takes it away.
+    pub ping_url: Option<Secret>,
 }
 
 /// The numbers of `gfs`. Absent ones keep their value.
@@ -70,11 +73,13 @@ pub struct KeepInput {
 }
 
 /// A spec that has no references for its new secrets yet.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 struct Draft {
     spec: ConfigSpec,
     credentials: BTreeMap<String, Secret>,
     target_secrets: BTreeMap<String, Secret>,
+    /// The address of a new switch.
+    ping: Option<Address>,
 }
 
 impl Holdfast {
@@ -213,6 +218,11 @@ impl Holdfast {
             }
             None => errors.add("target", one_of(target::ALL.iter().map(|t| t.name()))),
         }
+        if let Some(ping) = &draft.ping
+            && let Err(error) = ping.resolve(self.0.settings.private_webhooks).await
+        {
+            errors.add("ping_url", error.to_string());
+        }
         errors.into_result()?;
         if let Some(strategy) = strategy {
             self.look(app, &draft.spec, strategy, options).await?;
@@ -312,11 +322,22 @@ impl Draft {
                 BTreeMap::new()
             }
         };
+        let mut ping = None;
+        match input.ping_url.as_ref().map(|url| url.expose().as_str()) {
+            None => {}
+            Some("") => spec.ping = None,
+            Some(url) if url.ends_with(MASK) => {}
+            Some(url) => match Address::parse(url) {
+                Ok(address) => ping = Some(address),
+                Err(problem) => errors.add("ping_url", problem.to_string()),
+            },
+        }
         errors.into_result()?;
         Ok(Self {
             spec,
             credentials,
             target_secrets,
+            ping,
         })
     }
 
@@ -330,6 +351,12 @@ impl Draft {
         for (key, secret) in &self.target_secrets {
             let reference = vault.seal(unit, secret).await?;
             spec.target_secrets.insert(key.clone(), reference);
+        }
+        if let Some(address) = &self.ping {
+            spec.ping = Some(Box::new(PingSpec {
+                origin: address.origin(),
+                url: vault.seal(unit, &address.secret()).await?,
+            }));
         }
         Ok(spec)
     }

@@ -3,11 +3,7 @@
 //! has it, under an id that never changes, so a message may arrive twice and be known as the same.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{
-    ActiveValue::{NotSet, Set},
-    QueryOrder, QuerySelect,
-    entity::prelude::*,
-};
+use sea_orm::{ActiveValue::Set, QueryOrder, QuerySelect, UpdateMany, entity::prelude::*};
 use serde_json::{Value, json};
 
 use super::{AppError, Caller, Holdfast, Result};
@@ -16,13 +12,13 @@ use crate::{
         config::ConfigEvent,
         event::Event,
         failure::Failure,
-        ids::{RunId, WebhookId},
+        ids::{ConfigId, RunId, WebhookId},
         restore::RestoreEvent,
         run::RunEvent,
         webhook::Topic,
     },
     log::{Cause, LogError, Recorded, Unit},
-    notify::Message,
+    notify::{Message, SendError},
     readmodel::{apps, configs, runs, webhooks},
 };
 
@@ -33,8 +29,14 @@ const RETRIES: [i64; 9] = [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000,
 const KEPT: TimeDelta = TimeDelta::days(30);
 const AT_ONCE: u64 = 16;
 
-mod row {
-    use sea_orm::entity::prelude::*;
+pub(super) mod row {
+    use chrono::{DateTime, Utc};
+    use sea_orm::{
+        ActiveValue::{NotSet, Set},
+        entity::prelude::*,
+    };
+
+    use crate::{log::LogError, notify::Message};
 
     #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
     #[sea_orm(table_name = "webhook_deliveries")]
@@ -51,12 +53,38 @@ mod row {
         pub last_error: Option<String>,
         pub created_at: i64,
         pub delivered_at: Option<i64>,
+        /// It pings this config's switch, and is of no webhook.
+        pub config_id: Option<i64>,
+        pub ping: Option<String>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
     pub enum Relation {}
 
     impl ActiveModelBehavior for ActiveModel {}
+
+    /// To be sent at once.
+    pub fn new(
+        webhook: i64,
+        message: &Message,
+        now: DateTime<Utc>,
+    ) -> Result<ActiveModel, LogError> {
+        let text = serde_json::to_string(message);
+        let text = text.map_err(|e| LogError::Database(DbErr::Custom(e.to_string())))?;
+        Ok(ActiveModel {
+            id: NotSet,
+            webhook_id: Set(webhook),
+            message: Set(text),
+            status: Set("pending".to_owned()),
+            attempts: Set(0),
+            next_at: Set(now.timestamp_millis()),
+            last_error: Set(None),
+            created_at: Set(now.timestamp_millis()),
+            delivered_at: Set(None),
+            config_id: Set(None),
+            ping: Set(None),
+        })
+    }
 }
 
 pub use row::Model as Delivery;
@@ -68,9 +96,28 @@ impl Delivery {
     }
 }
 
+/// As what an event is told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told {
+    pub topic: &'static str,
+    pub title: &'static str,
+    pub urgent: bool,
+}
+
+impl From<Topic> for Told {
+    fn from(topic: Topic) -> Self {
+        Self {
+            topic: topic.name(),
+            title: topic.title(),
+            urgent: topic.is_bad(),
+        }
+    }
+}
+
 impl Holdfast {
     /// Writes down for each webhook what the event is to it.
-    pub async fn note_deliveries(unit: &mut Unit, event: &Recorded) -> Result<(), LogError> {
+    pub async fn note_deliveries(&self, unit: &mut Unit, event: &Recorded) -> Result<(), LogError> {
+        self.note_ping(unit, event).await?;
         let Some(topic) = Topic::of(&event.event) else {
             return Ok(());
         };
@@ -83,30 +130,17 @@ impl Holdfast {
             }
             let message = match &message {
                 Some(message) => message,
-                None => message.insert(json_of(&message_of(unit, event, topic).await?)?),
+                None => message.insert(self.message_of(unit, event, topic.into()).await?),
             };
-            let delivery = row::ActiveModel {
-                id: NotSet,
-                webhook_id: Set(webhook.id),
-                message: Set(message.clone()),
-                status: Set("pending".to_owned()),
-                attempts: Set(0),
-                next_at: Set(now.timestamp_millis()),
-                last_error: Set(None),
-                created_at: Set(now.timestamp_millis()),
-                delivered_at: Set(None),
-            };
-            row::Entity::insert(delivery)
+            row::Entity::insert(row::new(webhook.id, message, now)?)
                 .exec_without_returning(unit.tx())
                 .await?;
         }
-        if message.is_some() {
-            row::Entity::delete_many()
-                .filter(row::Column::Status.ne("pending"))
-                .filter(row::Column::CreatedAt.lt((now - KEPT).timestamp_millis()))
-                .exec(unit.tx())
-                .await?;
-        }
+        row::Entity::delete_many()
+            .filter(row::Column::Status.ne("pending"))
+            .filter(row::Column::CreatedAt.lt((now - KEPT).timestamp_millis()))
+            .exec(unit.tx())
+            .await?;
         Ok(())
     }
 
@@ -130,15 +164,11 @@ impl Holdfast {
 
     /// One attempt, and what became of it.
     async fn deliver(&self, delivery: Delivery) -> Result<()> {
-        let webhook = webhooks::get(self.db(), WebhookId(delivery.webhook_id)).await?;
-        let (Some(webhook), Some(message)) = (webhook, delivery.message()) else {
-            let gone = "the webhook was removed".to_owned();
-            return self.conclude(&delivery, "failed", Some(gone), None).await;
-        };
         // A secret that cannot be read is told like a receiver that cannot be reached: a new master key
         // or a new address may help.
-        let sent = match self.send(&webhook, &message).await {
+        let sent = match self.bring(&delivery).await {
             Ok(sent) => sent.map_err(|error| (error.is_final(), error.to_string())),
+            Err(AppError::NotFound(what)) => Err((true, format!("{what} was removed"))),
             Err(error) => Err((false, error.to_string())),
         };
         let attempt = usize::try_from(delivery.attempts).unwrap_or(0);
@@ -153,6 +183,95 @@ impl Holdfast {
         }
     }
 
+    /// The event in words and numbers. No more of a failure than its page shows, which is masked already.
+    pub(super) async fn message_of(
+        &self,
+        unit: &Unit,
+        event: &Recorded,
+        told: Told,
+    ) -> Result<Message, LogError> {
+        let app = match event.scope.app {
+            Some(app) => apps::get(unit.tx(), app).await?,
+            None => None,
+        };
+        let config = match event.scope.config {
+            Some(config) => configs::get(unit.tx(), config).await?,
+            None => None,
+        };
+        let mut data = json!({
+            "app": app.as_ref().map(|app| app.slug.clone()),
+            "app_name": app.as_ref().map(|app| app.name.clone()),
+            "config_id": config.as_ref().map(|config| config.id),
+            "service": config.as_ref().map(|config| config.service.clone()),
+            "strategy": config.as_ref().map(|config| config.strategy.clone()),
+        });
+        let mut about = String::new();
+        let mut page = app
+            .as_ref()
+            .map_or("/".to_owned(), |app| format!("/apps/{}", app.slug));
+        match &event.event {
+            Event::Run(change) => {
+                let run = runs::get(unit.tx(), RunId(event.stream.id)).await?;
+                data["run_id"] = json!(event.stream.id);
+                page = format!("/runs/{}", event.stream.id);
+                if let (RunEvent::Succeeded { .. }, Some(run)) = (change, &run) {
+                    data["size_bytes"] = json!(run.size_bytes);
+                    data["checksum"] = json!(run.checksum);
+                    data["duration_ms"] = json!(run.duration_ms());
+                    data["warnings"] = json!(run.warnings());
+                }
+                if let RunEvent::Failed { failure, .. } = change {
+                    about = tell(&mut data, failure);
+                }
+            }
+            Event::Restore(change) => {
+                data["restore_id"] = json!(event.stream.id);
+                page = format!("/restores/{}", event.stream.id);
+                if let RestoreEvent::Failed { failure, .. }
+                | RestoreEvent::AttentionNeeded { failure, .. } = change
+                {
+                    about = tell(&mut data, failure);
+                }
+            }
+            Event::Config(ConfigEvent::Overdue { promised, .. }) => {
+                data["missed_since"] = json!(promised.to_rfc3339());
+                about = format!("no good backup since {}", promised.format("%F %H:%M UTC"));
+                data["hint"] = json!("Look at the newest run of this config, and run it by hand.");
+            }
+            _ => {}
+        }
+        let place = match (&app, &config) {
+            (Some(app), Some(config)) => format!("{} › {}", app.name, config.service),
+            (Some(app), None) => app.name.clone(),
+            (None, _) => "Holdfast".to_owned(),
+        };
+        let about = match about.as_str() {
+            "" => String::new(),
+            about => format!(": {about}"),
+        };
+        Ok(Message {
+            id: format!("evt_{}", event.position),
+            topic: told.topic.to_owned(),
+            at: event.at,
+            text: format!("{}: {place}{about}", told.title),
+            hint: data["hint"].as_str().map(str::to_owned),
+            link: self.link(&page),
+            urgent: told.urgent,
+            data,
+        })
+    }
+
+    async fn bring(&self, delivery: &Delivery) -> Result<std::result::Result<u16, SendError>> {
+        let unknown = || AppError::Internal("the delivery is of another version".into());
+        let message = delivery.message().ok_or_else(unknown)?;
+        if let (Some(config), Some(ping)) = (delivery.config_id, &delivery.ping) {
+            return self.ping(ConfigId(config), ping, &message).await;
+        }
+        let webhook = webhooks::get(self.db(), WebhookId(delivery.webhook_id)).await?;
+        let webhook = webhook.ok_or_else(|| AppError::NotFound("the webhook".into()))?;
+        self.send(&webhook, &message).await
+    }
+
     async fn conclude(
         &self,
         delivery: &Delivery,
@@ -161,7 +280,6 @@ impl Holdfast {
         next: Option<DateTime<Utc>>,
     ) -> Result<()> {
         let change = row::ActiveModel {
-            id: Set(delivery.id),
             status: Set(status.to_owned()),
             attempts: Set(delivery.attempts.saturating_add(1)),
             next_at: Set(next.map_or(delivery.next_at, |next| next.timestamp_millis())),
@@ -169,14 +287,26 @@ impl Holdfast {
             delivered_at: Set((status == "delivered").then(|| self.log().now().timestamp_millis())),
             ..Default::default()
         };
-        self.change_delivery(change).await
+        let id = delivery.id;
+        // One whose place a newer one has taken meanwhile stays as it is.
+        self.change_deliveries(change, move |it| {
+            it.filter(row::Column::Id.eq(id))
+                .filter(row::Column::Status.eq("pending"))
+        })
+        .await
     }
 
-    async fn change_delivery(&self, change: row::ActiveModel) -> Result<()> {
+    async fn change_deliveries(
+        &self,
+        change: row::ActiveModel,
+        which: impl FnOnce(UpdateMany<row::Entity>) -> UpdateMany<row::Entity> + Send + 'static,
+    ) -> Result<()> {
         self.log()
             .write(Cause::system("webhooks"), move |unit| {
                 Box::pin(async move {
-                    row::Entity::update(change).exec(unit.tx()).await?;
+                    which(row::Entity::update_many().set(change))
+                        .exec(unit.tx())
+                        .await?;
                     Ok(())
                 })
             })
@@ -205,14 +335,14 @@ impl Holdfast {
         let found = found.ok_or_else(|| AppError::NotFound(format!("the delivery {id}")))?;
         self.webhook(caller, WebhookId(found.webhook_id)).await?;
         let change = row::ActiveModel {
-            id: Set(id),
             status: Set("pending".to_owned()),
             attempts: Set(0),
             next_at: Set(self.log().now().timestamp_millis()),
             delivered_at: Set(None),
             ..Default::default()
         };
-        self.change_delivery(change).await?;
+        self.change_deliveries(change, move |it| it.filter(row::Column::Id.eq(id)))
+            .await?;
         self.0.letters.notify_one();
         let found = row::Entity::find_by_id(id).one(self.db()).await?;
         found.ok_or_else(|| AppError::NotFound(format!("the delivery {id}")))
@@ -222,75 +352,6 @@ impl Holdfast {
     pub fn letters(&self) -> &tokio::sync::Notify {
         &self.0.letters
     }
-}
-
-fn json_of(message: &Message) -> Result<String, LogError> {
-    serde_json::to_string(message)
-        .map_err(|error| LogError::Database(DbErr::Custom(error.to_string())))
-}
-
-/// The event in words and numbers. No more of a failure than its page shows, which is masked already.
-async fn message_of(unit: &Unit, event: &Recorded, topic: Topic) -> Result<Message, LogError> {
-    let app = match event.scope.app {
-        Some(app) => apps::get(unit.tx(), app).await?,
-        None => None,
-    };
-    let config = match event.scope.config {
-        Some(config) => configs::get(unit.tx(), config).await?,
-        None => None,
-    };
-    let mut data = json!({
-        "app": app.as_ref().map(|app| app.slug.clone()),
-        "app_name": app.as_ref().map(|app| app.name.clone()),
-        "config_id": config.as_ref().map(|config| config.id),
-        "service": config.as_ref().map(|config| config.service.clone()),
-        "strategy": config.as_ref().map(|config| config.strategy.clone()),
-    });
-    let mut about = String::new();
-    match &event.event {
-        Event::Run(change) => {
-            let run = runs::get(unit.tx(), RunId(event.stream.id)).await?;
-            data["run_id"] = json!(event.stream.id);
-            if let (RunEvent::Succeeded { .. }, Some(run)) = (change, &run) {
-                data["size_bytes"] = json!(run.size_bytes);
-                data["checksum"] = json!(run.checksum);
-                data["duration_ms"] = json!(run.duration_ms());
-                data["warnings"] = json!(run.warnings());
-            }
-            if let RunEvent::Failed { failure, .. } = change {
-                about = tell(&mut data, failure);
-            }
-        }
-        Event::Restore(change) => {
-            data["restore_id"] = json!(event.stream.id);
-            if let RestoreEvent::Failed { failure, .. }
-            | RestoreEvent::AttentionNeeded { failure, .. } = change
-            {
-                about = tell(&mut data, failure);
-            }
-        }
-        Event::Config(ConfigEvent::Overdue { promised, .. }) => {
-            data["missed_since"] = json!(promised.to_rfc3339());
-            about = format!("no good backup since {}", promised.format("%F %H:%M UTC"));
-        }
-        _ => {}
-    }
-    let place = match (&app, &config) {
-        (Some(app), Some(config)) => format!("{} › {}", app.name, config.service),
-        (Some(app), None) => app.name.clone(),
-        (None, _) => "Holdfast".to_owned(),
-    };
-    let about = match about.as_str() {
-        "" => String::new(),
-        about => format!(": {about}"),
-    };
-    Ok(Message {
-        id: format!("evt_{}", event.position),
-        topic: topic.name().to_owned(),
-        at: event.at,
-        text: format!("{}: {place}{about}", topic.title()),
-        data,
-    })
 }
 
 /// Notes the failure; its sentence.

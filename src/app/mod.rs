@@ -17,6 +17,7 @@ mod hooks;
 mod inside;
 mod journal;
 mod labelled;
+mod pings;
 mod place;
 mod restore;
 mod restores;
@@ -95,6 +96,8 @@ pub struct Settings {
     /// Whether webhooks may go to addresses of private networks. Only the server's own configuration says
     /// so.
     pub private_webhooks: bool,
+    /// Where people reach the pages: `https://backup.example.org`. Links in messages begin with it.
+    pub public_url: Option<String>,
 }
 
 impl Settings {
@@ -109,6 +112,7 @@ impl Settings {
             exec_hooks: false,
             private_targets: false,
             private_webhooks: false,
+            public_url: None,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Webhooks as people see them: list, add, change, remove, try out.
 
-use super::{AppError, Caller, Holdfast, Result, auth, configs::MASK, configs::one_of};
+use std::collections::BTreeMap;
+
+use super::{AppError, Caller, Holdfast, Result, Vault, auth, configs::MASK, configs::one_of};
 use crate::{
     domain::{
         access::Role,
@@ -10,8 +12,8 @@ use crate::{
         secret::Secret,
         webhook::{Topic, Webhook, WebhookCommand, WebhookSpec},
     },
-    log::LogError,
-    notify::{self, Address, Channel, Message, SendError},
+    log::{LogError, Unit},
+    notify::{self, Address, AddressError, Message, Recipient, SETTINGS, SendError},
     readmodel::webhooks,
 };
 
@@ -21,10 +23,13 @@ pub struct WebhookInput {
     pub name: Option<String>,
     /// The form: `standard` by default.
     pub kind: Option<String>,
-    /// Where to; masked keeps the present one.
+    /// Where to; masked keeps the present one. Some forms know it by themselves.
     pub url: Option<Secret>,
-    /// To sign with; made when it is absent in a new one, kept when it is masked.
+    /// To sign with, or what the receiver asks for; kept when it is masked. One to sign with is made when it
+    /// is absent.
     pub secret: Option<Secret>,
+    /// What the form asks for beside these; what is not named here stays, what is empty goes.
+    pub settings: BTreeMap<String, String>,
     /// Names of topics; all by default.
     pub events: Option<Vec<String>>,
     pub enabled: Option<bool>,
@@ -44,8 +49,17 @@ struct Draft {
     kind: String,
     topics: Vec<Topic>,
     enabled: bool,
-    address: Option<Address>,
-    secret: Option<Secret>,
+    to: Destination,
+}
+
+enum Destination {
+    /// As it was: its address is not looked up again, so that it can be turned off while that fails.
+    Kept(WebhookSpec),
+    New {
+        to: Recipient,
+        /// The secret was made here: shown this once.
+        made: bool,
+    },
 }
 
 impl Holdfast {
@@ -63,35 +77,14 @@ impl Holdfast {
 
     pub async fn add_webhook(&self, caller: &Caller, input: WebhookInput) -> Result<SavedWebhook> {
         caller.must_be(Role::Admin)?;
-        let mut draft = self.drafted(None, input).await?;
-        let mut made = None;
-        if draft.secret.is_none() && signed(&draft.kind) {
-            let secret = notify::new_secret(&auth::random_bytes::<32>());
-            draft.secret = Some(secret.clone());
-            made = Some(secret);
-        }
+        let draft = self.drafted(None, input).await?;
+        let made = draft.made();
         let vault = self.0.vault.clone();
         let id = self
             .log()
             .write(caller.cause(), move |unit| {
                 Box::pin(async move {
-                    let Some(address) = &draft.address else {
-                        return Err(missing_url().into());
-                    };
-                    let url = vault.seal(unit, &address.secret()).await?;
-                    let secret = match &draft.secret {
-                        Some(secret) => Some(vault.seal(unit, secret).await?),
-                        None => None,
-                    };
-                    let spec = WebhookSpec {
-                        origin: address.origin(),
-                        name: draft.name,
-                        kind: draft.kind,
-                        topics: draft.topics,
-                        enabled: draft.enabled,
-                        url,
-                        secret,
-                    };
+                    let spec = draft.seal(&vault, unit).await?;
                     let webhook = WebhookId(unit.next_id(StreamKind::Webhook).await?);
                     let command = WebhookCommand::Add { webhook, spec };
                     unit.execute::<Webhook>(webhook.0, command).await?;
@@ -108,32 +101,24 @@ impl Holdfast {
         caller: &Caller,
         id: WebhookId,
         input: WebhookInput,
-    ) -> Result<webhooks::Model> {
+    ) -> Result<SavedWebhook> {
         let present = self.webhook(caller, id).await?.spec();
-        let mut spec = present.ok_or_else(|| AppError::NotFound(format!("the webhook {id}")))?;
-        let draft = self.drafted(Some(&spec), input).await?;
+        let present = present.ok_or_else(|| AppError::NotFound(format!("the webhook {id}")))?;
+        let draft = self.drafted(Some(&present), input).await?;
+        let made = draft.made();
         let vault = self.0.vault.clone();
         self.log()
             .write(caller.cause(), move |unit| {
                 Box::pin(async move {
-                    if let Some(address) = &draft.address {
-                        spec.origin = address.origin();
-                        spec.url = vault.seal(unit, &address.secret()).await?;
-                    }
-                    if let Some(secret) = &draft.secret {
-                        spec.secret = Some(vault.seal(unit, secret).await?);
-                    }
-                    spec.name = draft.name;
-                    spec.kind = draft.kind;
-                    spec.topics = draft.topics;
-                    spec.enabled = draft.enabled;
+                    let spec = draft.seal(&vault, unit).await?;
                     let command = WebhookCommand::Change { spec };
                     unit.execute::<Webhook>(id.0, command).await?;
                     Ok::<_, LogError>(())
                 })
             })
             .await?;
-        self.webhook(caller, id).await
+        let row = self.webhook(caller, id).await?;
+        Ok(SavedWebhook { row, made })
     }
 
     /// What is still to be delivered to it is given up.
@@ -158,6 +143,9 @@ impl Holdfast {
             topic: "test".to_owned(),
             at: now,
             text: "Holdfast can reach this webhook.".to_owned(),
+            hint: None,
+            link: self.link("/webhooks"),
+            urgent: false,
             data: serde_json::json!({ "webhook_id": id.0 }),
         };
         self.send(&row, &message).await
@@ -172,81 +160,188 @@ impl Holdfast {
         let unknown = || AppError::Internal(format!("webhook {} is of another version", row.id));
         let spec = row.spec().ok_or_else(unknown)?;
         let channel = notify::channel(&spec.kind).ok_or_else(unknown)?;
+        let to = match self.recipient(&spec).await? {
+            Ok(to) => to,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        let letter = channel.letter(message, &to, self.log().now());
+        Ok(notify::send(&letter, self.settings().private_webhooks).await)
+    }
+
+    async fn recipient(
+        &self,
+        spec: &WebhookSpec,
+    ) -> Result<std::result::Result<Recipient, AddressError>> {
         let url = self.0.vault.get(self.db(), &spec.url).await?;
         let secret = match &spec.secret {
             Some(reference) => Some(self.0.vault.get(self.db(), reference).await?),
             None => None,
         };
-        let address = match Address::parse(url.expose()) {
-            Ok(address) => address,
-            Err(error) => return Ok(Err(error.into())),
-        };
-        let letter = channel.letter(message, secret.as_ref(), self.log().now());
-        let private = self.settings().private_webhooks;
-        Ok(notify::send(&address, &letter, private).await)
+        Ok(Address::stored(url.expose()).map(|address| Recipient {
+            address,
+            secret,
+            settings: spec.settings.clone(),
+        }))
     }
 
     /// All problems at once. The name in the address is looked up too: what cannot work is not stored.
     async fn drafted(&self, present: Option<&WebhookSpec>, input: WebhookInput) -> Result<Draft> {
         let mut errors = FieldErrors::default();
-        let kind = input.kind.or_else(|| present.map(|spec| spec.kind.clone()));
+        let kind = input.kind.clone();
+        let kind = kind.or_else(|| present.map(|spec| spec.kind.clone()));
         let kind = kind.unwrap_or_else(|| "standard".to_owned());
-        if notify::channel(&kind).is_none() {
-            let kinds = notify::ALL.iter().map(|channel| channel.kind());
-            errors.add("kind", one_of(kinds));
-        }
-        let topics = match input.events {
-            Some(names) => topics(&names, &mut errors),
+        let topics = match &input.events {
+            Some(names) => topics(names, &mut errors),
             None => present.map_or(Topic::ALL.to_vec(), |spec| spec.topics.clone()),
         };
-        let secret = input.secret.filter(|secret| !is_kept(secret));
-        if let Some(secret) = &secret
-            && !notify::usable_secret(secret.expose())
-        {
-            let problem = "use 24 to 64 bytes in base64, with or without whsec_ before them";
-            errors.add("secret", problem);
-        }
-        let url = input.url.filter(|url| !is_kept(url));
-        let address = match url.map(|url| Address::parse(url.expose())) {
-            Some(Ok(address)) => {
-                let private = self.settings().private_webhooks;
-                if let Err(error) = address.resolve(private).await {
-                    errors.add("url", error.to_string());
-                }
-                Some(address)
-            }
-            Some(Err(error)) => {
-                errors.add("url", error.to_string());
-                None
-            }
-            None if present.is_none() => return Err(missing_url().into()),
-            None => None,
-        };
-        let name = input.name.or_else(|| present.map(|spec| spec.name.clone()));
+        let name = input.name.clone();
+        let name = name.or_else(|| present.map(|spec| spec.name.clone()));
         let enabled = input.enabled.or_else(|| present.map(|spec| spec.enabled));
-        errors.into_result()?;
+        // What one form was told, its secret above all, is not another's.
+        let same = present.filter(|spec| spec.kind == kind);
+        let to = match same {
+            Some(spec) if input.keeps_destination() => Some(Destination::Kept(spec.clone())),
+            _ => self.destination(&kind, same, input, &mut errors).await?,
+        };
+        let (Some(to), true) = (to, errors.0.is_empty()) else {
+            return Err(AppError::Invalid(errors));
+        };
         Ok(Draft {
             name: name.unwrap_or_default(),
             kind,
             topics,
             enabled: enabled.unwrap_or(true),
-            address,
+            to,
+        })
+    }
+
+    /// None, with the problems noted, when it cannot be one.
+    async fn destination(
+        &self,
+        kind: &str,
+        present: Option<&WebhookSpec>,
+        input: WebhookInput,
+        errors: &mut FieldErrors,
+    ) -> Result<Option<Destination>> {
+        let Some(channel) = notify::channel(kind) else {
+            let kinds = notify::ALL.iter().map(|channel| channel.kind());
+            errors.add("kind", one_of(kinds));
+            return Ok(None);
+        };
+        let kept = match present {
+            Some(spec) => self.recipient(spec).await?.ok(),
+            None => None,
+        };
+        let mut settings = present.map_or_else(BTreeMap::new, |spec| spec.settings.clone());
+        settings.extend(input.settings);
+        settings.retain(|_, value| !value.is_empty());
+        let sent = input.secret.filter(|secret| !is_kept(secret));
+        let mut secret = sent.or_else(|| kept.as_ref().and_then(|kept| kept.secret.clone()));
+        let made = secret.is_none() && channel.is_signed();
+        if made {
+            secret = Some(notify::new_secret(&auth::random_bytes::<32>()));
+        }
+        errors.merge(notify::check(channel, &settings, secret.as_ref()));
+        let sent = input.url.filter(|url| !is_kept(url));
+        let url = sent.or_else(|| kept.map(|kept| kept.address.secret()));
+        let address = match &url {
+            Some(url) => Some(channel.address(url.expose(), &settings)),
+            None => channel
+                .usual_address()
+                .map(|url| channel.address(url, &settings)),
+        };
+        let address = self.reachable(address, errors).await;
+        Ok(address.map(|address| {
+            let to = Recipient {
+                address,
+                settings,
+                secret,
+            };
+            Destination::New { to, made }
+        }))
+    }
+
+    /// The address, when it may be connected to; else its problem is noted.
+    async fn reachable(
+        &self,
+        address: Option<std::result::Result<Address, AddressError>>,
+        errors: &mut FieldErrors,
+    ) -> Option<Address> {
+        let found = match address {
+            None => {
+                errors.add("url", "say where to");
+                return None;
+            }
+            Some(Ok(address)) => {
+                let private = self.settings().private_webhooks;
+                address.resolve(private).await.map(|_| address)
+            }
+            Some(Err(error)) => Err(error),
+        };
+        match found {
+            Ok(address) => Some(address),
+            Err(error @ AddressError::Host) => {
+                errors.add(format!("{SETTINGS}.host"), error.to_string());
+                None
+            }
+            Err(error) => {
+                errors.add("url", error.to_string());
+                None
+            }
+        }
+    }
+
+    /// Of a page, when the server knows where people reach it.
+    pub(super) fn link(&self, path: &str) -> Option<String> {
+        let base = self.settings().public_url.as_ref()?;
+        Some(format!("{}{path}", base.trim_end_matches('/')))
+    }
+}
+
+impl WebhookInput {
+    fn keeps_destination(&self) -> bool {
+        let sent = |secret: &Option<Secret>| secret.as_ref().is_some_and(|it| !is_kept(it));
+        !sent(&self.url) && !sent(&self.secret) && self.settings.is_empty()
+    }
+}
+
+impl Draft {
+    fn made(&self) -> Option<Secret> {
+        match &self.to {
+            Destination::New { to, made: true } => to.secret.clone(),
+            _ => None,
+        }
+    }
+
+    /// Puts a new address and secret into the vault and their references into the spec.
+    async fn seal(self, vault: &Vault, unit: &Unit) -> std::result::Result<WebhookSpec, LogError> {
+        let (origin, settings, url, secret) = match self.to {
+            Destination::Kept(spec) => (spec.origin, spec.settings, spec.url, spec.secret),
+            Destination::New { to, .. } => {
+                let url = vault.seal(unit, &to.address.secret()).await?;
+                let secret = match &to.secret {
+                    Some(secret) => Some(vault.seal(unit, secret).await?),
+                    None => None,
+                };
+                (to.address.origin(), to.settings, url, secret)
+            }
+        };
+        Ok(WebhookSpec {
+            name: self.name,
+            kind: self.kind,
+            topics: self.topics,
+            enabled: self.enabled,
+            settings,
+            origin,
+            url,
             secret,
         })
     }
 }
 
-fn missing_url() -> crate::domain::aggregate::Refusal {
-    crate::domain::aggregate::Refusal::field("url", "say where to")
-}
-
 /// Empty or sent back masked: the present one stays.
 fn is_kept(secret: &Secret) -> bool {
     secret.expose().is_empty() || secret.expose().ends_with(MASK)
-}
-
-fn signed(kind: &str) -> bool {
-    notify::channel(kind).is_some_and(Channel::is_signed)
 }
 
 fn topics(names: &[String], errors: &mut FieldErrors) -> Vec<Topic> {

@@ -19,6 +19,7 @@ mod tokens;
 mod typed;
 mod users;
 mod watch;
+mod webhooks;
 
 use std::process::ExitCode;
 
@@ -94,6 +95,9 @@ pub enum Command {
     /// Bearer tokens for programs
     #[command(subcommand)]
     Token(tokens::TokenCommand),
+    /// Who is told outside, by webhook, chat or mail
+    #[command(subcommand)]
+    Webhooks(webhooks::WebhookCommand),
     /// Print the OpenAPI document
     Openapi,
 }
@@ -151,6 +155,7 @@ async fn perform(command: Command, to: &Connection, format: Format) -> anyhow::R
         Command::Doctor => system::doctor(to, format).await,
         Command::User(command) => users::run(command, to, format).await,
         Command::Token(command) => tokens::run(command, to, format).await,
+        Command::Webhooks(command) => webhooks::run(command, to, format).await,
         Command::Serve(_) | Command::Openapi => Ok(()),
     }
 }

@@ -21,7 +21,8 @@ use super::{
 };
 
 pub async fn run(data: &DataArgs, args: &ServeArgs) -> anyhow::Result<()> {
-    let config = Config::new(data, &args.engine)?;
+    let mut config = Config::new(data, &args.engine)?;
+    config.settings.public_url = public_url(args)?;
     let mut host = tokio::select! {
         host = Host::open(&config, true, args.https) => host?,
         code = signals::first() => return Err(Ended(code).into()),
@@ -46,6 +47,16 @@ pub async fn run(data: &DataArgs, args: &ServeArgs) -> anyhow::Result<()> {
     served.stop().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn public_url(args: &ServeArgs) -> anyhow::Result<Option<String>> {
+    let web = |url: &str| url.starts_with("https://") || url.starts_with("http://");
+    match &args.public_url {
+        Some(url) if !web(url) => {
+            anyhow::bail!("--public-url: use a whole URL, as in https://backup.example.org")
+        }
+        url => Ok(url.clone()),
+    }
 }
 
 /// Serves what is wanted, or loopback alone as long as anybody could set the server up.

@@ -1,6 +1,8 @@
 //! A webhook: whom to tell of what. Its address may hold a token, so the events hold no more of it than
 //! where it goes; address and signing secret lie in the vault.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -67,6 +69,14 @@ impl Topic {
         Self::ALL.into_iter().find(|topic| topic.name() == name)
     }
 
+    /// Whether somebody should look soon.
+    pub fn is_bad(self) -> bool {
+        matches!(
+            self,
+            Self::BackupFailed | Self::BackupMissed | Self::RestoreFailed | Self::RestoreAttention
+        )
+    }
+
     /// What an event is told as, if at all.
     pub fn of(event: &Event) -> Option<Self> {
         match event {
@@ -94,9 +104,13 @@ pub struct WebhookSpec {
     pub kind: String,
     pub topics: Vec<Topic>,
     pub enabled: bool,
+    /// What the form asks for beside the address: `topic`, `chat_id`, …
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
     /// Scheme, host and port of the address: `https://example.org`.
     pub origin: String,
     pub url: SecretRef,
+    /// To sign with, or what the receiver asks for: a bot's token, a password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretRef>,
 }
@@ -185,6 +199,9 @@ pub fn check(spec: &WebhookSpec) -> Result<(), FieldErrors> {
     }
     if spec.topics.is_empty() {
         errors.add("events", "choose at least one");
+    }
+    for (key, value) in &spec.settings {
+        errors.merge(text::setting(&format!("settings.{key}"), value));
     }
     errors.into_result()
 }

@@ -22,6 +22,8 @@ pub enum AddressError {
     Scheme,
     #[error("a name or password before the host is not taken; use the webhook's own secret")]
     Login,
+    #[error("use the name of a server, as in mail.example.org")]
+    Host,
     #[error("an address is at most 2,000 characters long")]
     TooLong,
     #[error("{0} cannot be found")]
@@ -51,9 +53,39 @@ impl Address {
         Ok(Self(url))
     }
 
+    /// A server that mails are handed to: `smtp://mail.example.org:587`.
+    pub(super) fn of_mail_server(host: &str, port: u16) -> Result<Self, AddressError> {
+        let host = if host.parse::<Ipv6Addr>().is_ok() {
+            format!("[{host}]")
+        } else {
+            host.to_owned()
+        };
+        let named = |b: u8| b.is_ascii_alphanumeric() || b"-._[:]".contains(&b);
+        if host.is_empty() || host.len() > 255 || !host.bytes().all(named) {
+            return Err(AddressError::Host);
+        }
+        let url = Url::parse(&format!("smtp://{host}:{port}"));
+        url.map(Self).map_err(|_| AddressError::Host)
+    }
+
+    /// As it was sealed.
+    pub fn stored(text: &str) -> Result<Self, AddressError> {
+        match Url::parse(text) {
+            Ok(url) if url.scheme() == "smtp" => Ok(Self(url)),
+            _ => Self::parse(text),
+        }
+    }
+
+    /// Some parts further down.
+    pub(super) fn below(&self, parts: &str) -> Self {
+        let mut url = self.0.clone();
+        url.set_path(&format!("{}/{parts}", url.path().trim_end_matches('/')));
+        Self(url)
+    }
+
     /// All that may be shown: scheme, host and port.
     pub fn origin(&self) -> String {
-        self.0.origin().ascii_serialization()
+        format!("{}://{}", self.0.scheme(), self.authority())
     }
 
     pub fn secret(&self) -> Secret {

@@ -3,8 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::{Channel, Letter, Message};
-use crate::domain::secret::Secret;
+use super::{Channel, Letter, Message, Post, Recipient};
 
 /// Discord refuses longer ones.
 const MAX: usize = 2000;
@@ -20,17 +19,10 @@ impl Channel for Discord {
         "Discord"
     }
 
-    fn is_signed(&self) -> bool {
-        false
-    }
-
-    fn letter(&self, message: &Message, _: Option<&Secret>, _: DateTime<Utc>) -> Letter {
-        let text: String = message.text.chars().take(MAX).collect();
+    fn letter(&self, message: &Message, to: &Recipient, _: DateTime<Utc>) -> Letter {
+        let text = super::cut(&message.in_words(), MAX);
         // A message of a tool may hold `@everyone`: nobody is called.
         let body = json!({ "content": text, "allowed_mentions": { "parse": [] } });
-        Letter {
-            headers: vec![],
-            body: super::json(&body),
-        }
+        Letter::Post(Post::json(&to.address, &body))
     }
 }

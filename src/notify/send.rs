@@ -21,7 +21,7 @@ use tokio_rustls::{
     rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
 };
 
-use super::{Address, AddressError, Letter};
+use super::{AddressError, Letter, Post, mail};
 
 const CONNECT: Duration = Duration::from_secs(5);
 const WHOLE: Duration = Duration::from_secs(15);
@@ -48,11 +48,18 @@ impl SendError {
     }
 }
 
-/// The status of the answer, when it says that it was taken. `private`: addresses of private networks
+/// The status of the answer, when it says that it was taken: HTTP's, or SMTP's. `private`: addresses of private networks
 /// are allowed. Redirects are not followed: they could lead anywhere.
-pub async fn send(address: &Address, letter: &Letter, private: bool) -> Result<u16, SendError> {
-    let reachable = address.resolve(private).await?;
-    let answer = timeout(WHOLE, post(address, letter, &reachable)).await;
+pub async fn send(letter: &Letter, private: bool) -> Result<u16, SendError> {
+    let letter = match letter {
+        Letter::Post(letter) => letter,
+        Letter::Mail(mail) => {
+            let reachable = mail.address.resolve(private).await?;
+            return mail::hand_over(mail, &reachable).await;
+        }
+    };
+    let reachable = letter.address.resolve(private).await?;
+    let answer = timeout(WHOLE, post(letter, &reachable)).await;
     let status = answer.map_err(|_| SendError::Network("it did not answer in time"))??;
     if status.is_success() {
         Ok(status.as_u16())
@@ -61,17 +68,14 @@ pub async fn send(address: &Address, letter: &Letter, private: bool) -> Result<u
     }
 }
 
-async fn post(
-    address: &Address,
-    letter: &Letter,
-    reachable: &[SocketAddr],
-) -> Result<StatusCode, SendError> {
+async fn post(letter: &Post, reachable: &[SocketAddr]) -> Result<StatusCode, SendError> {
+    let address = &letter.address;
     let connected = timeout(CONNECT, TcpStream::connect(reachable)).await;
     let Ok(Ok(stream)) = connected else {
         return Err(SendError::Network("it cannot be connected to"));
     };
     if !address.is_encrypted() {
-        return exchange(stream, address, letter).await;
+        return exchange(stream, letter).await;
     }
     let name = ServerName::try_from(address.host().to_owned());
     let name = name.map_err(|_| SendError::Network("its name is none that a certificate has"))?;
@@ -80,17 +84,17 @@ async fn post(
     let stream = stream.map_err(|_| {
         SendError::Network("it has no certificate that this server trusts, or speaks no TLS")
     })?;
-    exchange(stream, address, letter).await
+    exchange(stream, letter).await
 }
 
-async fn exchange<S>(stream: S, address: &Address, letter: &Letter) -> Result<StatusCode, SendError>
+async fn exchange<S>(stream: S, letter: &Post) -> Result<StatusCode, SendError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let broken = |_| SendError::Network("the connection failed");
-    let mut request = Request::post(address.target())
-        .header(header::HOST, address.authority())
-        .header(header::CONTENT_TYPE, "application/json")
+    let mut request = Request::post(letter.address.target())
+        .header(header::HOST, letter.address.authority())
+        .header(header::CONTENT_TYPE, letter.content_type)
         .header(header::CONNECTION, "close")
         .header(
             header::USER_AGENT,

@@ -3,8 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::{Channel, Letter, Message};
-use crate::domain::secret::Secret;
+use super::{Channel, Letter, Message, Post, Recipient};
 
 pub struct Slack;
 
@@ -17,17 +16,10 @@ impl Channel for Slack {
         "Slack, Mattermost"
     }
 
-    fn is_signed(&self) -> bool {
-        false
-    }
-
-    fn letter(&self, message: &Message, _: Option<&Secret>, _: DateTime<Utc>) -> Letter {
+    fn letter(&self, message: &Message, to: &Recipient, _: DateTime<Utc>) -> Letter {
         // The three characters that Slack reads as markup; nobody is called by `<!channel>` then.
-        let text = message.text.replace('&', "&amp;");
+        let text = message.in_words().replace('&', "&amp;");
         let text = text.replace('<', "&lt;").replace('>', "&gt;");
-        Letter {
-            headers: vec![],
-            body: super::json(&json!({ "text": text })),
-        }
+        Letter::Post(Post::json(&to.address, &json!({ "text": text })))
     }
 }

@@ -1,20 +1,30 @@
 //! The Standard Webhooks specification: an id, a time and an HMAC-SHA256 over both and the body, so that
 //! a receiver knows that we sent it, when, and whether it has had it before.
 
+use std::collections::BTreeMap;
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chrono::{DateTime, SecondsFormat, Utc};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
 use sha2::Sha256;
 
-use super::{Channel, Letter, Message};
-use crate::domain::secret::Secret;
+use super::{Channel, Field, Letter, Message, Post, Recipient};
+use crate::domain::{failure::FieldErrors, secret::Secret};
 
 const PREFIX: &str = "whsec_";
 /// How many seconds a signed call may be old, or ahead.
 const TOLERANCE: i64 = 300;
 /// What the specification allows, in bytes.
 const KEY: std::ops::RangeInclusive<usize> = 24..=64;
+
+const FIELDS: &[Field] = &[Field {
+    name: "secret",
+    label: "Signing secret",
+    help: "24 to 64 bytes in base64. One is made when this is empty.",
+    required: false,
+    secret: true,
+}];
 
 pub struct Standard;
 
@@ -27,28 +37,48 @@ impl Channel for Standard {
         "Webhook (signed JSON)"
     }
 
+    fn fields(&self) -> &'static [Field] {
+        FIELDS
+    }
+
     fn is_signed(&self) -> bool {
         true
     }
 
-    fn letter(&self, message: &Message, secret: Option<&Secret>, now: DateTime<Utc>) -> Letter {
+    fn check(
+        &self,
+        _: &BTreeMap<String, String>,
+        secret: Option<&Secret>,
+    ) -> Result<(), FieldErrors> {
+        if secret.is_none_or(|secret| usable_secret(secret.expose())) {
+            return Ok(());
+        }
+        let problem = "use 24 to 64 bytes in base64, with or without whsec_ before them";
+        Err(FieldErrors::one("secret", problem))
+    }
+
+    fn letter(&self, message: &Message, to: &Recipient, now: DateTime<Utc>) -> Letter {
         let at = message.at.to_rfc3339_opts(SecondsFormat::Millis, true);
-        let body = super::json(&json!({
+        let mut data = message.data.clone();
+        if let Some(link) = &message.link {
+            data["link"] = json!(link);
+        }
+        let body = json!({
             "type": message.topic,
             "timestamp": at,
-            "data": message.data,
-        }));
+            "data": data,
+        });
+        let mut post = Post::json(&to.address, &body);
         let timestamp = now.timestamp();
-        let mut headers = vec![
+        post.headers = vec![
             ("webhook-id", message.id.clone()),
             ("webhook-timestamp", timestamp.to_string()),
         ];
-        let key = secret.and_then(|secret| key(secret.expose()));
-        if let Some(key) = key {
-            let signature = sign(&key, &message.id, timestamp, &body);
-            headers.push(("webhook-signature", signature));
+        if let Some(key) = key(to.secret()) {
+            let signature = sign(&key, &message.id, timestamp, &post.body);
+            post.headers.push(("webhook-signature", signature));
         }
-        Letter { headers, body }
+        Letter::Post(post)
     }
 }
 

@@ -13,7 +13,7 @@
 mod dispatch;
 mod flow;
 mod job;
-mod notify;
+pub mod notify;
 mod queue;
 mod tick;
 mod worker;

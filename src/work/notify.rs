@@ -30,7 +30,7 @@ impl Subscriber for Notifier {
     }
 
     async fn react(&self, unit: &mut Unit, event: &Recorded) -> Result<(), LogError> {
-        Holdfast::note_deliveries(unit, event).await
+        self.holdfast.note_deliveries(unit, event).await
     }
 
     fn committed(&self) {

@@ -85,6 +85,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["notify"]),
     ("rustls_native_certs", &["notify"]),
     ("hmac", &["notify"]),
+    ("lettre", &["notify"]),
     ("base64", &["notify"]),
     ("indicatif", &["cli"]),
     ("anyhow", &["config.rs", "bootstrap.rs", "main.rs", "cli"]),

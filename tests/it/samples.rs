@@ -56,6 +56,7 @@ pub fn config_spec() -> ConfigSpec {
         // Came later: their stored form has a golden file of its own.
         pre_hooks: vec![],
         post_hooks: vec![],
+        ping: None,
     }
 }
 
@@ -65,6 +66,7 @@ pub fn webhook_spec() -> WebhookSpec {
         kind: "standard".into(),
         topics: vec![Topic::BackupFailed, Topic::BackupMissed],
         enabled: true,
+        settings: BTreeMap::new(),
         origin: "https://example.org".into(),
         url: SecretRef("vault:02".into()),
         secret: Some(SecretRef("vault:03".into())),

@@ -1,5 +1,7 @@
 //! Webhooks: whom to tell of what, and what was told. Addresses and secrets are write-only.
 
+use std::collections::BTreeMap;
+
 use poem_openapi::{
     Object, OpenApi,
     param::{Path, Query},
@@ -27,8 +29,10 @@ use crate::{
 pub struct Webhook {
     id: i64,
     name: String,
-    /// `standard`, `slack` or `discord`.
+    /// `standard`, `slack`, `discord`, `telegram`, `ntfy` or `email`.
     kind: String,
+    /// What the form asks for beside an address; no secrets.
+    settings: BTreeMap<String, String>,
     /// Scheme and host; the rest may hold a token, and is masked.
     url: String,
     events: Vec<String>,
@@ -47,12 +51,18 @@ pub struct WebhookBody {
     /// For people.
     name: Option<String>,
     /// The form of what is sent: `standard` (JSON, signed after the Standard Webhooks specification; the
-    /// default), `slack` or `discord`.
+    /// default), `slack`, `discord`, `telegram`, `ntfy` or `email`.
     kind: Option<String>,
-    /// Where to. Addresses of private networks are refused, unless the server allows them.
+    /// Where to. Addresses of private networks are refused, unless the server allows them. `telegram` and
+    /// `ntfy` know the public server; `email` goes by its settings.
     url: Option<String>,
-    /// To sign with: 24 to 64 bytes in base64. Made when it is absent in a new one.
+    /// `standard`: to sign with, 24 to 64 bytes in base64, made when it is absent in a new one. `telegram`: the
+    /// bot's token. `ntfy`: an access token. `email`: the password.
     secret: Option<String>,
+    /// What the form asks for beside these. `telegram`: `chat_id`; `ntfy`: `topic`, `priority`; `email`: `host`,
+    /// `port`, `security` (`starttls`, `tls`, `none`), `user`, `from`, `to`. Names that are absent keep their
+    /// value, empty ones lose it.
+    settings: BTreeMap<String, String>,
     /// What to tell of: `backup_success`, `backup_failed`, `backup_missed`, `restore_success`,
     /// `restore_failed`, `restore_attention`, `restore_undone`; all by default.
     events: Option<Vec<String>>,
@@ -103,6 +113,7 @@ impl Webhook {
             id: row.id,
             name: spec.map(|it| it.name.clone()).unwrap_or_default(),
             kind: spec.map(|it| it.kind.clone()).unwrap_or_default(),
+            settings: spec.map(|it| it.settings.clone()).unwrap_or_default(),
             url: spec.map_or_else(String::new, |it| format!("{}/{MASK}", it.origin)),
             events: spec.map_or_else(Vec::new, |it| {
                 let names = it.topics.iter().map(|topic| topic.name().to_owned());
@@ -145,6 +156,7 @@ impl From<WebhookBody> for WebhookInput {
             kind: body.kind,
             url: body.url.map(Secret::new),
             secret: body.secret.map(Secret::new),
+            settings: body.settings,
             events: body.events,
             enabled: body.enabled,
         }
@@ -190,11 +202,11 @@ impl Webhooks {
         id: Path<i64>,
         body: Body<WebhookBody>,
     ) -> Answer<Webhook> {
-        let row = visit
+        let saved = visit
             .holdfast
             .change_webhook(&visit.caller, WebhookId(*id), body.0.into())
             .await?;
-        Ok(Json(Webhook::of(&row, None)))
+        Ok(Json(Webhook::of(&saved.row, saved.made.as_ref())))
     }
 
     /// Removes a webhook; what is still to be told to it is given up

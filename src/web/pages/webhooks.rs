@@ -1,12 +1,19 @@
 //! Whom to tell of what: the webhooks, what was told to them, and a form for one more.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
-use poem::{Response, handler, http::StatusCode, web::Path};
+use poem::{
+    Response, handler,
+    http::StatusCode,
+    web::{Path, Query},
+};
+use serde::Deserialize;
 
 use crate::{
     app::{AppError, WebhookInput},
     domain::{access::Role, failure::FieldErrors, ids::WebhookId, secret::Secret, webhook::Topic},
-    notify,
+    notify::{self, Channel},
     readmodel::webhooks,
     web::{
         errors::WebError,
@@ -25,7 +32,8 @@ const SHOWN: u64 = 10;
 struct Content {
     token: Token,
     hooks: Vec<Hook>,
-    fields: [Field; 2],
+    fields: Vec<Field>,
+    kind: &'static str,
     kinds: Vec<(&'static str, &'static str, bool)>,
     topics: Vec<(&'static str, &'static str, bool)>,
     topics_error: Option<String>,
@@ -55,9 +63,17 @@ struct Delivery {
     over: bool,
 }
 
+#[derive(Deserialize)]
+struct Asked {
+    /// Form of what would be added.
+    #[serde(default)]
+    kind: String,
+}
+
 #[handler]
-pub async fn show(visit: Visit) -> Result<Response, WebError> {
-    respond(&visit, StatusCode::OK, &Typed::fresh(), None, None).await
+pub async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Response, WebError> {
+    let typed = Typed::fresh(&asked.kind);
+    respond(&visit, StatusCode::OK, &typed, None, None).await
 }
 
 #[handler]
@@ -71,7 +87,7 @@ pub async fn add(visit: Visit, form: Form) -> Result<Response, WebError> {
     {
         Ok(saved) => {
             let said = Some((true, "Added. Test it now.".to_owned()));
-            respond(&visit, StatusCode::OK, &Typed::fresh(), said, saved.made).await
+            respond(&visit, StatusCode::OK, &Typed::fresh(""), said, saved.made).await
         }
         Err(AppError::Invalid(errors)) => {
             typed.errors = errors;
@@ -91,7 +107,7 @@ pub async fn test(visit: Visit, Path(id): Path<i64>, _form: Form) -> Result<Resp
         Ok(status) => (true, format!("The test arrived: it answered {status}.")),
         Err(error) => (false, format!("The test did not arrive: {error}.")),
     };
-    respond(&visit, StatusCode::OK, &Typed::fresh(), Some(said), None).await
+    respond(&visit, StatusCode::OK, &Typed::fresh(""), Some(said), None).await
 }
 
 #[handler]
@@ -126,24 +142,35 @@ pub async fn redeliver(
     Ok(visit.browser.go("/webhooks"))
 }
 
-/// The form as it was typed. The address is a secret, and not sent back.
+/// The form as it was typed. Address and secret are not sent back.
 struct Typed {
     name: String,
-    kind: String,
+    channel: &'static dyn Channel,
     url: String,
+    secret: Secret,
+    settings: BTreeMap<String, String>,
     topics: Vec<&'static str>,
     errors: FieldErrors,
 }
 
+/// Silence about these costs a backup: they are chosen from the beginning.
+const USUAL: [Topic; 4] = [
+    Topic::BackupFailed,
+    Topic::BackupMissed,
+    Topic::RestoreFailed,
+    Topic::RestoreAttention,
+];
+
 impl Typed {
-    fn fresh() -> Self {
+    /// The first form when there is none of that name.
+    fn fresh(kind: &str) -> Self {
         Self {
             name: String::new(),
-            kind: "standard".to_owned(),
+            channel: notify::channel(kind).unwrap_or(notify::ALL[0]),
             url: String::new(),
-            topics: [Topic::BackupFailed, Topic::BackupMissed]
-                .map(Topic::name)
-                .into(),
+            secret: Secret::default(),
+            settings: BTreeMap::new(),
+            topics: USUAL.map(Topic::name).into(),
             errors: FieldErrors::default(),
         }
     }
@@ -152,24 +179,75 @@ impl Typed {
         let topics = Topic::ALL.map(Topic::name).into_iter();
         Self {
             name: form.text("name").to_owned(),
-            kind: form.text("kind").to_owned(),
             url: form.text("url").to_owned(),
+            secret: Secret::new(form.text("secret").to_owned()),
+            settings: form.group(notify::SETTINGS),
             topics: topics
                 .filter(|topic| form.checked(&format!("event.{topic}")))
                 .collect(),
-            errors: FieldErrors::default(),
+            ..Self::fresh(form.text("kind"))
         }
     }
 
     fn input(&self) -> WebhookInput {
         WebhookInput {
             name: Some(self.name.clone()),
-            kind: Some(self.kind.clone()),
+            kind: Some(self.channel.kind().to_owned()),
             url: (!self.url.is_empty()).then(|| Secret::new(self.url.clone())),
-            secret: None,
+            secret: Some(self.secret.clone()),
+            settings: self.settings.clone(),
             events: Some(self.topics.iter().map(|&topic| topic.to_owned()).collect()),
             enabled: Some(true),
         }
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        let own = self.channel.fields().iter().map(|field| self.field(field));
+        let mut fields: Vec<Field> = self.address().into_iter().chain(own).collect();
+        fields.push(
+            Field::new("name", "Name")
+                .help("For people.")
+                .value(self.name.as_str())
+                .error(&self.errors, "name"),
+        );
+        focus_first_error(&mut fields);
+        fields
+    }
+
+    /// None where the settings say where to.
+    fn address(&self) -> Option<Field> {
+        let usual = self.channel.usual_address();
+        let field = Field::new("url", "Address").error(&self.errors, "url");
+        match usual {
+            Some("") => None,
+            Some(url) => Some(
+                field
+                    .help("When empty, the public server. Addresses of private networks are refused unless the server allows them.")
+                    .placeholder(url),
+            ),
+            None => Some(
+                field
+                    .help("Kept secret: it may hold a token. Addresses of private networks are refused unless the server allows them.")
+                    .placeholder("https://example.org/hook")
+                    .required(),
+            ),
+        }
+    }
+
+    fn field(&self, field: &notify::Field) -> Field {
+        let name = if field.secret {
+            "secret".to_owned()
+        } else {
+            format!("{}.{}", notify::SETTINGS, field.name)
+        };
+        let mut shown = Field::new(name.clone(), field.label)
+            .help(field.help)
+            .error(&self.errors, &name);
+        shown.required = field.required;
+        if field.secret {
+            return shown.kind("password").autocomplete("new-password");
+        }
+        shown.value(self.settings.get(field.name).map_or("", String::as_str))
     }
 }
 
@@ -184,25 +262,14 @@ async fn respond(
     for row in visit.holdfast.webhooks(&visit.caller).await? {
         hooks.push(hook(visit, &row).await?);
     }
-    let mut fields = [
-        Field::new("url", "Address")
-            .help("Kept secret: it may hold a token. Addresses of private networks are refused unless the server allows them.")
-            .placeholder("https://example.org/hook")
-            .required()
-            .error(&typed.errors, "url"),
-        Field::new("name", "Name")
-            .help("For people.")
-            .value(typed.name.as_str())
-            .error(&typed.errors, "name"),
-    ];
-    focus_first_error(&mut fields);
     let content = Content {
         token: Token(visit.browser.form_token()),
         hooks,
-        fields,
+        fields: typed.fields(),
+        kind: typed.channel.kind(),
         kinds: notify::ALL
             .iter()
-            .map(|it| (it.kind(), it.label(), it.kind() == typed.kind))
+            .map(|it| (it.kind(), it.label(), it.kind() == typed.channel.kind()))
             .collect(),
         topics: Topic::ALL
             .iter()
@@ -212,7 +279,7 @@ async fn respond(
         said,
         made,
     };
-    visit.page_with(status, "Webhooks", Section::Activity, &content)
+    visit.page_with(status, "Notifications", Section::Activity, &content)
 }
 
 async fn hook(visit: &Visit, row: &webhooks::Model) -> Result<Hook, WebError> {

@@ -76,6 +76,9 @@ pub struct ConfigBody {
     missed_policy: Option<String>,
     /// With `all`: only those of the last so many hours, 24 by default.
     missed_window: Option<u32>,
+    /// Address of a dead man's switch, as healthchecks.io has them: it is told of each run's start (`/start`)
+    /// and end (itself, or `/fail`). Write-only; masked it stays, empty it goes.
+    ping_url: Option<String>,
     // Only answered; passed over when an answer is sent back.
     #[oai(skip)]
     id: IgnoredAny,
@@ -159,6 +162,7 @@ impl ConfigBody {
             verify_upload: self.verify_upload,
             pre_hooks,
             post_hooks,
+            ping_url: self.ping_url.map(Secret::new),
         })
     }
 

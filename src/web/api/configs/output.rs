@@ -60,6 +60,8 @@ pub struct Config {
     pre_hooks: String,
     /// JSON list of the same, as text.
     post_hooks: String,
+    /// Scheme and host; the rest is masked.
+    ping_url: Option<String>,
     /// 1 for the first form of this config, one more with each change.
     revision: i32,
     created_at: Time,
@@ -109,6 +111,7 @@ impl Config {
             verify_upload: spec.verify_upload,
             pre_hooks: json_text(&spec.pre_hooks),
             post_hooks: json_text(&spec.post_hooks),
+            ping_url: spec.ping.map(|ping| format!("{}/{MASK}", ping.origin)),
             revision: config.revision,
             created_at: Time::of(config.created_at),
             updated_at: Time::of(config.updated_at),

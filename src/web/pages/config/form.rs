@@ -104,6 +104,7 @@ pub struct ConfigForm {
     retention_error: Option<String>,
     compressions: Vec<(&'static str, bool)>,
     name: Field,
+    ping: Field,
     enabled: bool,
     verify: bool,
     hooks: Vec<Section>,
@@ -206,6 +207,9 @@ impl ConfigForm {
                 .map(|c| (c.name(), c.name() == values.get("compression")))
                 .collect(),
             name: text("name", "Name").help("For people; what it backs up when empty."),
+            ping: text("ping_url", "Ping address")
+                .help("Of a dead man's switch, as healthchecks.io has them: told of each run, it calls somebody when it hears nothing. Empty: none.")
+                .placeholder("https://hc-ping.com/…"),
             enabled: !values.get("enabled").is_empty(),
             verify: !values.get("verify_upload").is_empty(),
             hooks: [Phase::Before, Phase::After]
@@ -241,7 +245,7 @@ impl ConfigForm {
         ]);
         fields.extend([&mut self.missed_window, &mut self.retention_days]);
         fields.extend(&mut self.keep);
-        fields.push(&mut self.name);
+        fields.extend([&mut self.name, &mut self.ping]);
         for row in self.hooks.iter_mut().flat_map(|phase| &mut phase.rows) {
             fields.extend([&mut row.service, &mut row.timeout]);
         }
@@ -259,6 +263,7 @@ impl ConfigForm {
             &self.retention_count,
             &self.retention_days,
             &self.name,
+            &self.ping,
         ];
         let shown: Vec<&String> = asked
             .into_iter()

@@ -71,6 +71,9 @@ impl Values {
         ] {
             set(name.to_owned(), value);
         }
+        if let Some(ping) = &spec.ping {
+            set("ping_url".to_owned(), &format!("{}/{MASK}", ping.origin));
+        }
         for (name, value) in hooks::values_of(spec) {
             set(name, &value);
         }
@@ -237,6 +240,7 @@ fn input(form: &Form) -> Result<ConfigInput, FieldErrors> {
         verify_upload: Some(form.checked("verify_upload")),
         pre_hooks,
         post_hooks,
+        ping_url: Some(Secret::new(form.text("ping_url").to_owned())),
     };
     errors.into_result().map(|()| input)
 }
