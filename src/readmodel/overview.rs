@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
 
+use crate::domain::ids::AppId;
+
 /// A run, as narrow as a strip of many needs it.
 #[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
 pub struct Beat {
@@ -43,6 +45,25 @@ pub async fn beats(db: &impl ConnectionTrait, each: u32) -> Result<Vec<Beat>, Db
     .await
 }
 
+/// The runs of an app that were asked for in that time (Unix milliseconds, `to` not included), newest
+/// first; of more than `most` the newest.
+pub async fn beats_between(
+    db: &impl ConnectionTrait,
+    app: AppId,
+    (from, to): (i64, i64),
+    most: u32,
+) -> Result<Vec<Beat>, DbErr> {
+    let AppId(app) = app;
+    select(
+        db,
+        format!(
+            "SELECT {BEAT} FROM backup_runs r WHERE r.app_id = {app} \
+             AND r.requested_at >= {from} AND r.requested_at < {to} ORDER BY r.id DESC LIMIT {most}"
+        ),
+    )
+    .await
+}
+
 /// The newest run of every config that is not removed.
 pub async fn newest(db: &impl ConnectionTrait) -> Result<Vec<Beat>, DbErr> {
     newest_where(db, "").await
@@ -61,27 +82,12 @@ pub fn by_config(beats: Vec<Beat>) -> BTreeMap<i64, Beat> {
 
 /// Bytes of all artifacts, and the outcomes since `since` (Unix milliseconds).
 pub async fn totals(db: &impl ConnectionTrait, since: i64) -> Result<Totals, DbErr> {
-    #[derive(FromQueryResult)]
-    struct Row {
-        stored: Option<i64>,
-        succeeded: Option<i64>,
-        failed: Option<i64>,
-    }
-    let rows: Vec<Row> = select(
-        db,
-        format!(
-            "SELECT CAST(SUM(CASE WHEN status = 'success' AND pruned_at IS NULL THEN size_bytes END) AS BIGINT) AS stored, \
-             CAST(SUM(CASE WHEN status = 'success' AND finished_at >= {since} THEN 1 END) AS BIGINT) AS succeeded, \
-             CAST(SUM(CASE WHEN status = 'failed' AND finished_at >= {since} THEN 1 END) AS BIGINT) AS failed \
-             FROM backup_runs"
-        ),
-    )
-    .await?;
-    let figure = |value: Option<i64>| value.and_then(|v| u64::try_from(v).ok()).unwrap_or(0);
-    Ok(rows.first().map_or_else(Totals::default, |row| Totals {
-        stored_bytes: figure(row.stored),
-        succeeded: figure(row.succeeded),
-        failed: figure(row.failed),
+    let apps = app_totals(db, since).await?;
+    let figure = |value: i64| u64::try_from(value).unwrap_or(0);
+    Ok(apps.iter().fold(Totals::default(), |sum, app| Totals {
+        stored_bytes: sum.stored_bytes + figure(app.stored_bytes),
+        succeeded: sum.succeeded + figure(app.succeeded),
+        failed: sum.failed + figure(app.failed),
     }))
 }
 
@@ -94,16 +100,19 @@ pub struct AppTotals {
     pub failed: i64,
 }
 
-/// `totals` by app; apps without runs have no row.
+/// `totals` by app; apps of which nothing is kept and nothing ended have no row. Each half reads an
+/// index that holds no more than what it counts.
 pub async fn app_totals(db: &impl ConnectionTrait, since: i64) -> Result<Vec<AppTotals>, DbErr> {
     select(
         db,
         format!(
-            "SELECT app_id, \
-             CAST(SUM(CASE WHEN status = 'success' AND pruned_at IS NULL THEN size_bytes ELSE 0 END) AS BIGINT) AS stored_bytes, \
-             CAST(SUM(CASE WHEN status = 'success' AND finished_at >= {since} THEN 1 ELSE 0 END) AS BIGINT) AS succeeded, \
-             CAST(SUM(CASE WHEN status = 'failed' AND finished_at >= {since} THEN 1 ELSE 0 END) AS BIGINT) AS failed \
-             FROM backup_runs GROUP BY app_id"
+            "SELECT app_id, CAST(SUM(stored) AS BIGINT) AS stored_bytes, \
+             CAST(SUM(succeeded) AS BIGINT) AS succeeded, CAST(SUM(failed) AS BIGINT) AS failed FROM (\
+             SELECT app_id, COALESCE(SUM(size_bytes), 0) AS stored, 0 AS succeeded, 0 AS failed \
+             FROM backup_runs WHERE status = 'success' AND pruned_at IS NULL GROUP BY app_id \
+             UNION ALL SELECT app_id, 0, SUM(CASE WHEN status = 'success' THEN 1 ELSE 0 END), \
+             SUM(CASE WHEN status = 'failed' THEN 1 ELSE 0 END) \
+             FROM backup_runs WHERE finished_at >= {since} GROUP BY app_id) AS halves GROUP BY app_id"
         ),
     )
     .await

@@ -7,6 +7,7 @@
 #[path = "../it/bed.rs"]
 #[allow(dead_code)]
 mod bed;
+mod dashboard;
 mod data;
 #[path = "../it/house.rs"]
 #[allow(dead_code)]
@@ -14,6 +15,9 @@ mod house;
 mod log;
 mod memory;
 mod postgres;
+#[path = "../it/pages/site.rs"]
+#[allow(dead_code)]
+mod site;
 mod stages;
 
 use std::{
@@ -28,6 +32,7 @@ const SECTIONS: &[Section] = &[
     ("memory", memory::run),
     ("log", log::run),
     ("postgres", postgres::run),
+    ("dashboard", dashboard::run),
 ];
 
 fn main() {
