@@ -7,6 +7,7 @@ mod apps;
 mod auth;
 mod backup;
 mod caller;
+mod changes;
 mod composed;
 mod configs;
 mod coverage;
@@ -45,6 +46,7 @@ pub use self::{
     access::NewToken,
     activity::{Export, Head},
     caller::Caller,
+    changes::Change,
     configs::{ConfigInput, KeepInput, MASK},
     coverage::Unprotected,
     deliveries::Delivery,

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::{answer::Answer, error::ApiError, runs::page_size, values::Time, visit::Visit};
 use crate::{
+    app,
     domain::event::{Actor, StreamKind},
     log::{Filter, Recorded},
     web::sentences,
@@ -36,8 +37,31 @@ pub struct Entry {
     causation: Option<i64>,
     at: Time,
     data: Value,
+    /// What a change of settings changed; only when one event is asked for.
+    changes: Option<Vec<Change>>,
     /// Of this event and all before it.
     hash: String,
+}
+
+/// A field that is not what it was.
+#[derive(Object)]
+#[oai(read_only_all)]
+pub struct Change {
+    /// With dots between the levels: `retention.count`.
+    field: String,
+    /// `null` when there was nothing.
+    before: Value,
+    after: Value,
+}
+
+impl From<app::Change> for Change {
+    fn from(change: app::Change) -> Self {
+        Self {
+            field: change.field,
+            before: change.before,
+            after: change.after,
+        }
+    }
 }
 
 #[derive(Object, Default)]
@@ -77,6 +101,7 @@ impl From<Recorded> for Entry {
             causation: event.causation,
             at: event.at.into(),
             data: serde_json::from_str(&event.data).unwrap_or_default(),
+            changes: None,
             hash: event.hash,
         }
     }
@@ -122,7 +147,10 @@ impl Activity {
     )]
     async fn get_activity(&self, visit: Visit, position: Path<i64>) -> Answer<Entry> {
         let event = visit.holdfast.event(&visit.caller, *position).await?;
-        Ok(Json(event.into()))
+        let changes = visit.holdfast.changes(&visit.caller, &event).await?;
+        let mut entry = Entry::from(event);
+        entry.changes = Some(changes.into_iter().map(Into::into).collect());
+        Ok(Json(entry))
     }
 
     /// What happened to an app, newest first

@@ -1,10 +1,13 @@
 //! Everything that happened, newest first.
 
 use askama::Template;
-use chrono::{DateTime, Utc};
-use poem::{Response, handler, web::Query};
+use poem::{
+    Response, handler,
+    web::{Path, Query},
+};
 use serde::Deserialize;
 
+use super::event::ChangeRow;
 use crate::{
     domain::event::{ActorKind, StreamKind},
     log::{Filter, Recorded},
@@ -41,6 +44,8 @@ const KINDS: [(&str, &str, &[StreamKind]); 5] = [
 #[derive(Template)]
 #[template(path = "activity/content.html")]
 struct Content {
+    /// Slug and name, when it is about one app alone.
+    app: Option<(String, String)>,
     kinds: Vec<(String, &'static str, bool)>,
     rows: Vec<Row>,
     older: Option<String>,
@@ -51,6 +56,7 @@ struct Row {
     position: i64,
     icon: Icon,
     what: String,
+    changes: Vec<ChangeRow>,
     /// Where it happened, and the page of it.
     place: String,
     link: Option<String>,
@@ -59,7 +65,7 @@ struct Row {
     at: Moment,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Asked {
     #[serde(default)]
     kind: String,
@@ -68,11 +74,30 @@ struct Asked {
 
 #[handler]
 pub async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Response, WebError> {
+    list(&visit, None, &asked).await
+}
+
+#[handler]
+pub async fn show_app(
+    visit: Visit,
+    Path(slug): Path<String>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, WebError> {
+    let app = visit.holdfast.app(&visit.caller, &slug).await?;
+    list(&visit, Some(&app), &asked).await
+}
+
+async fn list(
+    visit: &Visit,
+    app: Option<&apps::Model>,
+    asked: &Asked,
+) -> Result<Response, WebError> {
     let (name, _, kinds) = KINDS
         .iter()
         .find(|(name, ..)| *name == asked.kind)
         .unwrap_or(&KINDS[0]);
     let filter = Filter {
+        app: app.map(apps::Model::app_id),
         kinds: kinds.to_vec(),
         before: asked.before,
         limit: ROWS + 1,
@@ -81,31 +106,45 @@ pub async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Response, 
     let mut events = visit.holdfast.activity(&visit.caller, filter).await?;
     let more = events.len() as u64 > ROWS;
     events.truncate(usize::try_from(ROWS).unwrap_or(usize::MAX));
-    let names = names(&visit, &events).await?;
+    let names = names(visit, &events).await?;
+    let base = app.map_or_else(
+        || "/activity".to_owned(),
+        |app| format!("/apps/{}/activity", app.slug),
+    );
     let path = |name: &str| match name {
-        "" => "/activity".to_owned(),
-        name => format!("/activity?kind={name}"),
+        "" => base.clone(),
+        name => format!("{base}?kind={name}"),
     };
+    let mut rows = Vec::new();
+    for event in &events {
+        rows.push(row(visit, event, &names).await?);
+    }
     let content = Content {
+        app: app.map(|app| (app.slug.clone(), app.name.clone())),
         kinds: KINDS
             .iter()
-            // Who logged in from where is for admins alone.
-            .filter(|(.., kinds)| !kinds.contains(&StreamKind::User) || visit.is_admin())
+            // Who logged in from where is for admins alone, and belongs to no app.
+            .filter(|(.., kinds)| {
+                !kinds.contains(&StreamKind::User) || (visit.is_admin() && app.is_none())
+            })
             .map(|(kind, label, _)| (path(kind), *label, kind == name))
             .collect(),
         older: events
             .last()
             .filter(|_| more)
-            .map(|last| format!("/activity?kind={name}&before={}", last.position)),
-        rows: events
-            .iter()
-            .map(|event| row(event, &names, visit.now))
-            .collect(),
+            .map(|last| format!("{base}?kind={name}&before={}", last.position)),
+        rows,
     };
-    visit.page("Activity", Section::Activity, &content)
+    match app {
+        Some(app) => {
+            let title = format!("Activity of {}", app.name);
+            visit.page(&title, Section::Apps, &content)
+        }
+        None => visit.page("Activity", Section::Activity, &content),
+    }
 }
 
-async fn names(visit: &Visit, events: &[Recorded]) -> Result<Names, WebError> {
+pub(super) async fn names(visit: &Visit, events: &[Recorded]) -> Result<Names, WebError> {
     let mut apps: Vec<apps::Model> = visit.holdfast.apps(&visit.caller).await?;
     for event in events {
         // Removed apps and configs are in no list, but the log names them still.
@@ -127,8 +166,27 @@ async fn names(visit: &Visit, events: &[Recorded]) -> Result<Names, WebError> {
     Ok(Names::new(&apps, &configs))
 }
 
-fn row(event: &Recorded, names: &Names, now: DateTime<Utc>) -> Row {
-    let link = match event.stream.kind {
+async fn row(visit: &Visit, event: &Recorded, names: &Names) -> Result<Row, WebError> {
+    let changes = visit.holdfast.changes(&visit.caller, event).await?;
+    Ok(Row {
+        position: event.position,
+        icon: icon(event),
+        what: sentences::what(&event.event),
+        changes: changes.iter().map(ChangeRow::new).collect(),
+        place: names.place(event),
+        link: page_of(event, names),
+        who: sentences::who(&event.actor),
+        address: match event.actor.kind {
+            ActorKind::System => String::new(),
+            _ => event.actor.address.clone(),
+        },
+        at: Moment::new(visit.now, event.at),
+    })
+}
+
+/// The page of what the event is about.
+pub(super) fn page_of(event: &Recorded, names: &Names) -> Option<String> {
+    match event.stream.kind {
         StreamKind::Run => Some(format!("/runs/{}", event.stream.id)),
         StreamKind::Restore => Some(format!("/restores/{}", event.stream.id)),
         _ => event
@@ -136,19 +194,6 @@ fn row(event: &Recorded, names: &Names, now: DateTime<Utc>) -> Row {
             .app
             .and_then(|app| names.app(app))
             .map(|(slug, _)| format!("/apps/{slug}")),
-    };
-    Row {
-        position: event.position,
-        icon: icon(event),
-        what: sentences::what(&event.event),
-        place: names.place(event),
-        link,
-        who: sentences::who(&event.actor),
-        address: match event.actor.kind {
-            ActorKind::System => String::new(),
-            _ => event.actor.address.clone(),
-        },
-        at: Moment::new(now, event.at),
     }
 }
 
