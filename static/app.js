@@ -70,6 +70,45 @@
     }
   });
 
+  // Ctrl-K opens the search over the page; arrows walk through what was found.
+  const palette = () => document.getElementById("palette");
+  const search = () => {
+    const box = palette();
+    if (!box || box.open) return;
+    box.showModal();
+    const input = box.querySelector("input");
+    input.select();
+    input.dispatchEvent(new Event("palette"));
+  };
+  on("click", (event) => {
+    if (event.target === palette()) palette().close();
+    if (!palette() || !event.target.closest?.("[data-palette]") || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    search();
+  });
+  on("keydown", (event) => {
+    if (event.key.toLowerCase() === "k" && (event.ctrlKey || event.metaKey)) {
+      event.preventDefault();
+      search();
+      return;
+    }
+    const list = event.target.closest?.("dialog, main")?.querySelector(".hits");
+    const steps = { ArrowDown: 1, ArrowUp: -1 };
+    if (!list || !(event.key in steps || event.key === "Enter")) return;
+    const links = [...list.querySelectorAll("a")];
+    const here = links.indexOf(document.activeElement);
+    if (event.key === "Enter") {
+      if (here >= 0 || !links.length || event.target.type !== "search") return;
+      event.preventDefault();
+      links[0].click();
+      return;
+    }
+    if (here < 0 && event.target.type !== "search") return;
+    event.preventDefault();
+    const next = here + steps[event.key];
+    (links[next] ?? list.parentElement.querySelector("input")).focus();
+  });
+
   on("htmx:sseOpen", () => live("on"));
   on("htmx:sseError", () => live("lost"));
   on("htmx:sseClose", () => live("off"));

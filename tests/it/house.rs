@@ -197,6 +197,14 @@ impl House {
         self.holdfast.run(&self.caller, id).await.unwrap()
     }
 
+    pub async fn run_count(&self) -> usize {
+        let all = runs::Filter {
+            limit: 1000,
+            ..runs::Filter::default()
+        };
+        self.holdfast.runs(&self.caller, &all).await.unwrap().len()
+    }
+
     pub async fn run_over(&self, id: RunId) -> runs::Model {
         let mut head = self.holdfast.log().watch_head();
         let deadline = Instant::now() + Duration::from_secs(120);

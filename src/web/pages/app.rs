@@ -1,5 +1,6 @@
 //! One app: its configs, their history, its restores.
 
+mod calendar;
 mod view;
 
 use askama::Template;
@@ -9,7 +10,10 @@ use poem::{
 };
 use serde::Deserialize;
 
-use self::view::{ConfigRow, RestoreRow};
+use self::{
+    calendar::Calendar,
+    view::{ConfigRow, RestoreRow},
+};
 use crate::{
     domain::{
         ids::{AppId, RunId},
@@ -42,6 +46,7 @@ struct Content {
     token: Token,
     last: Last,
     configs: Configs,
+    calendar: Calendar,
     history: History,
     position: i64,
 }
@@ -78,6 +83,9 @@ struct History {
 #[derive(Default, Deserialize)]
 struct Asked {
     before: Option<i64>,
+    /// `2026-11`, of the calendar.
+    #[serde(default)]
+    month: String,
 }
 
 #[handler]
@@ -96,6 +104,7 @@ pub async fn show(
         can_act: visit.can_act(),
         token: Token(visit.browser.form_token()),
         last: Last::load(&visit, &app).await?,
+        calendar: Calendar::load(&visit, &app, &asked.month).await?,
         history: History::load(&visit, &app, asked.before.map(RunId)).await?,
         configs,
         position,

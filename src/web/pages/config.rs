@@ -21,7 +21,7 @@ use self::{
     values::Values,
 };
 use crate::{
-    app::{AppError, ConfigInput},
+    app::AppError,
     domain::{
         access::Role,
         failure::FieldErrors,
@@ -96,11 +96,11 @@ pub async fn create(
             .holdfast
             .create_config(&visit.caller, &slug, input)
             .await
-            .map(|_| ()),
+            .map(|config| config.config_id()),
         Err(errors) => Err(AppError::Invalid(errors)),
     };
     let app = visit.holdfast.app(&visit.caller, &slug).await?;
-    finish(&visit, &app, None, &values, created).await
+    finish(&visit, &app, None, &values, created, &form).await
 }
 
 #[handler]
@@ -128,17 +128,14 @@ pub async fn change(visit: Visit, Path(id): Path<i64>, form: Form) -> Result<Res
         return fields(&visit, &app, Some(id), &stored.under(values)).await;
     }
     let changed = match input {
-        Ok(input) => change_config(&visit, id, input).await,
+        Ok(input) => visit
+            .holdfast
+            .change_config(&visit.caller, ConfigId(id), input)
+            .await
+            .map(|_| ConfigId(id)),
         Err(errors) => Err(AppError::Invalid(errors)),
     };
-    finish(&visit, &app, Some(id), &values, changed).await
-}
-
-async fn change_config(visit: &Visit, id: i64, input: ConfigInput) -> Result<(), AppError> {
-    let changed = visit
-        .holdfast
-        .change_config(&visit.caller, ConfigId(id), input);
-    changed.await.map(|_| ())
+    finish(&visit, &app, Some(id), &values, changed, &form).await
 }
 
 /// Nothing is to be saved: another strategy or target was chosen, and its inputs are wanted.
@@ -162,9 +159,13 @@ async fn fields(
 /// Back up now. A run that is not over yet is shown instead of a second one.
 #[handler]
 pub async fn back_up(visit: Visit, Path(id): Path<i64>, _form: Form) -> Result<Response, WebError> {
+    start(&visit, ConfigId(id)).await
+}
+
+async fn start(visit: &Visit, config: ConfigId) -> Result<Response, WebError> {
     let request = visit
         .holdfast
-        .request_run(&visit.caller, ConfigId(id), Trigger::Manual);
+        .request_run(&visit.caller, config, Trigger::Manual);
     Ok(visit.browser.go(&format!("/runs/{}", request.await?)))
 }
 
@@ -196,10 +197,12 @@ async fn finish(
     app: &apps::Model,
     id: Option<i64>,
     values: &Values,
-    result: Result<(), AppError>,
+    result: Result<ConfigId, AppError>,
+    form: &Form,
 ) -> Result<Response, WebError> {
     match result {
-        Ok(()) => Ok(visit.browser.go(&format!("/apps/{}", app.slug))),
+        Ok(config) if form.text("then") == "run" => start(visit, config).await,
+        Ok(_) => Ok(visit.browser.go(&format!("/apps/{}", app.slug))),
         Err(AppError::Invalid(errors)) => {
             let found = Detection::load(visit, app).await;
             let status = StatusCode::UNPROCESSABLE_ENTITY;

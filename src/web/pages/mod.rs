@@ -5,6 +5,8 @@ mod app;
 mod apps;
 mod config;
 pub mod dashboard;
+mod event;
+mod find;
 mod login;
 pub mod restore;
 mod retention;
@@ -29,6 +31,7 @@ pub fn routes() -> Route {
         .at("/apps", get(apps::show))
         .at("/apps/new", get(apps::add_form).post(apps::add))
         .at("/apps/:slug", get(app::show))
+        .at("/apps/:slug/activity", get(activity::show_app))
         .at("/apps/:slug/run", post(app::back_up))
         .at(
             "/apps/:slug/upload-restore",
@@ -56,6 +59,8 @@ pub fn routes() -> Route {
         .at("/restores/:id/undo", post(restore::undo))
         .at("/restores/:id/cancel", post(restore::cancel))
         .at("/activity", get(activity::show))
+        .at("/activity/:position", get(event::show))
+        .at("/find", get(find::show))
         .at("/webhooks", get(webhooks::show).post(webhooks::add))
         .at("/webhooks/:id/test", post(webhooks::test))
         .at("/webhooks/:id/switch", post(webhooks::switch))

@@ -7,7 +7,10 @@ use std::{
 };
 
 use fantoccini::{
-    Client, ClientBuilder, Locator, elements::Element, error::CmdError,
+    Client, ClientBuilder, Locator,
+    actions::{InputSource, KeyAction, KeyActions},
+    elements::Element,
+    error::CmdError,
     wd::WebDriverCompatibleCommand,
 };
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -15,13 +18,18 @@ use reqwest::{Method, Url};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+/// Keys, as WebDriver names them.
+pub const CONTROL: &str = "\u{e009}";
+pub const ENTER: &str = "\u{e007}";
+pub const TAB: &str = "\u{e004}";
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub struct Browser {
     pub client: Client,
     url: String,
     driver: Child,
-    _profile: TempDir,
+    profile: TempDir,
 }
 
 impl Browser {
@@ -66,7 +74,7 @@ impl Browser {
             client,
             url: url.to_owned(),
             driver,
-            _profile: profile,
+            profile,
         }
     }
 
@@ -158,6 +166,23 @@ impl Browser {
         input.send_keys(text).await.unwrap();
     }
 
+    /// Types wherever the focus is; a `CONTROL` holds the key down until the next one.
+    pub async fn keys(&self, keys: &str) {
+        let mut held = false;
+        let mut actions = KeyActions::new("keys".to_owned());
+        for key in keys.chars() {
+            actions = match key.to_string().as_str() {
+                CONTROL if held => actions.then(KeyAction::Up { value: key }),
+                CONTROL => actions.then(KeyAction::Down { value: key }),
+                _ => actions
+                    .then(KeyAction::Down { value: key })
+                    .then(KeyAction::Up { value: key }),
+            };
+            held ^= key.to_string() == CONTROL;
+        }
+        self.client.perform_actions(actions).await.unwrap();
+    }
+
     /// Waits until the text of that element holds `text`; answers all of it.
     pub async fn reads(&self, css: &str, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
@@ -198,6 +223,11 @@ impl Browser {
         self.client.execute(script, vec![]).await.unwrap()
     }
 
+    /// Runs a script that says when it is done, by calling its last argument.
+    pub async fn run_async(&self, script: &str) -> Value {
+        self.client.execute_async(script, vec![]).await.unwrap()
+    }
+
     /// From now on no script of a page runs.
     pub async fn without_scripts(&self) {
         let off = json!({ "value": true });
@@ -234,6 +264,9 @@ impl Drop for Browser {
     fn drop(&mut self) {
         let _ = self.driver.kill();
         let _ = self.driver.wait();
+        // After a test that failed the browser is still there: its driver could not say good-bye.
+        let profile = format!("--user-data-dir={}", self.profile.path().display());
+        let _ = Command::new("pkill").args(["-f", "--", &profile]).status();
     }
 }
 

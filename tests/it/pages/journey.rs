@@ -2,12 +2,15 @@
 //! data, restore with the app's name typed, and take it back. Once with scripts, once without.
 
 use fantoccini::Locator;
-use holdfast::target::memory::{Fault, Scope};
+use holdfast::{
+    domain::{access::Role, ids::ConfigId},
+    target::memory::{Fault, Scope},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    browser::Browser,
-    site::{PASSWORD, Site},
+    browser::{Browser, CONTROL, ENTER, TAB},
+    site::{PASSWORD, Site, add_user},
 };
 use crate::{
     bed::Bed,
@@ -220,6 +223,68 @@ async fn it_all_works_without_scripts() {
     browser.click("#account summary").await;
     browser.click("form[action='/logout'] button").await;
     browser.at("/login").await;
+    browser.close().await;
+    house.close().await;
+}
+
+/// Looks for what the palette's first line leads to, by keys alone.
+async fn find(browser: &Browser, asked: &str) {
+    browser.keys(&format!("{CONTROL}k{CONTROL}")).await;
+    browser.find("#palette[open]").await;
+    browser.keys(asked).await;
+    browser.reads("#palette #found li:first-child", asked).await;
+    browser.keys(ENTER).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_enough() {
+    let (_bed, project) = shop("keys");
+    let house = House::new().await;
+    house.app("shop", &project).await;
+    let cron = "7 4 1-7 * 1";
+    house
+        .config("shop", |config| config.schedule_cron = Some(cron.into()))
+        .await;
+    add_user(&house, "ada", Role::Admin).await;
+    let site = Site::of(&house);
+    let browser = Browser::start(&site.url).await;
+
+    // The field that is wanted has the focus; Enter sends.
+    browser.go("/login").await;
+    browser.find("#name:focus").await;
+    browser.keys(&format!("ada{TAB}{PASSWORD}{ENTER}")).await;
+    browser.at("/").await;
+    find(&browser, "PostgreSQL").await;
+    browser.at("/configs/1").await;
+
+    // What is only looked at, or changed elsewhere, stays as it was written.
+    browser.find("#name").await.click().await.unwrap();
+    browser.keys(&format!("Nightly{ENTER}")).await;
+    browser.at("/apps/shop").await;
+    browser.reads("#configs", "Nightly").await;
+    let config = house.holdfast.config(&house.caller, ConfigId(1)).await;
+    assert_eq!(config.unwrap().spec().schedule_cron, cron);
+
+    // The first thing that Tab reaches leads past the navigation.
+    browser.keys(TAB).await;
+    browser.find(".skip:focus").await;
+    browser.keys(ENTER).await;
+    browser.find("main:focus").await;
+    let tabs = async |wanted: &str| {
+        for _ in 0..40 {
+            browser.keys(TAB).await;
+            if browser.has(wanted).await {
+                return;
+            }
+        }
+        panic!("Tab never reaches {wanted}");
+    };
+    tabs("main .page-head form .btn.primary:focus").await;
+    browser.keys(ENTER).await;
+    browser.at("/runs/1").await;
+    browser.reads("h1", "success").await;
+    find(&browser, "Run 1").await;
+    browser.at("/runs/1").await;
     browser.close().await;
     house.close().await;
 }

@@ -1,7 +1,10 @@
 //! The pages of a house, served on a free port of this host; and a client that keeps cookies and
 //! nothing else, to see what a browser would not show.
 
-use std::net::TcpListener;
+use std::{
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
 
 use holdfast::{
     domain::{access::Role, secret::Secret},
@@ -18,14 +21,28 @@ pub const PASSWORD: &str = "correct horse battery staple";
 
 pub struct Site {
     pub url: String,
+    pub address: SocketAddr,
     stop: CancellationToken,
 }
 
 impl Site {
     pub fn of(house: &House) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at(house, TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    /// Where another one was, as soon as it is gone.
+    pub async fn on(house: &House, address: SocketAddr) -> Self {
+        loop {
+            match TcpListener::bind(address) {
+                Ok(listener) => return Self::at(house, listener),
+                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
+    fn at(house: &House, listener: TcpListener) -> Self {
         listener.set_nonblocking(true).unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let address = listener.local_addr().unwrap();
         let web = Web {
             holdfast: house.holdfast.clone(),
             work: None,
@@ -36,7 +53,11 @@ impl Site {
         let stop = web.stop.clone();
         let endpoint = web::endpoint(web.clone(), Route::new());
         tokio::spawn(web::serve(acceptor, endpoint, web));
-        Self { url, stop }
+        Self {
+            url: format!("http://{address}"),
+            address,
+            stop,
+        }
     }
 }
 
