@@ -11,7 +11,10 @@ use anyhow::Context;
 use chrono::Utc;
 
 use crate::{
-    app::{Decorator, Holdfast, Vault},
+    app::{
+        Decorator, Holdfast, Vault,
+        own::{self, Replaced},
+    },
     config::Config,
     docker::{DockerEngine, Engine},
     log::{self, Log},
@@ -47,6 +50,12 @@ pub async fn open_with(
         holdfast: Holdfast::new(log, engine, vault, config.settings.clone(), decorate),
         _lock: lock,
     })
+}
+
+/// Puts a copy in the place of the database. Fails with [`Busy`] while a server works in the folder.
+pub async fn restore_database(config: &Config, file: &Path) -> anyhow::Result<Replaced> {
+    let _lock = DataLock::take(&config.data_dir)?;
+    Ok(own::replace_database(&config.data_dir, file, Utc::now()).await?)
 }
 
 /// Another process has the data folder.

@@ -176,6 +176,16 @@ impl Config {
         })
     }
 
+    /// As `master_key`, but none is made: `None` when there is none.
+    pub fn present_master_key(&self) -> anyhow::Result<Option<MasterKey>> {
+        let named = self.master_key_file.as_ref().unwrap_or(&self.own_key_file);
+        let in_file = self.master_key_file.is_some() || self.master_key.is_none();
+        if in_file && !named.exists() {
+            return Ok(None);
+        }
+        self.master_key().map(Some)
+    }
+
     /// From the file that was named, the environment, or the data folder's own file, which is made when
     /// it is missing.
     pub fn master_key(&self) -> anyhow::Result<MasterKey> {

@@ -54,6 +54,9 @@ impl Holdfast {
         cancel: &CancellationToken,
     ) -> Result<(), AttemptError> {
         self.discard_abandoned(run).await?;
+        if run.config == ConfigId::OWN {
+            return self.attempt_own(run, attempt, cancel).await;
+        }
         let (config, app) = self.config_and_app(run.config).await?;
         let spec = config.spec();
         let strategy = sites::strategy_of(&spec)?;
@@ -88,7 +91,7 @@ impl Holdfast {
         let started_at = self.log().now();
         let key = self
             .free_key(
-                &app,
+                &app.slug,
                 config.id,
                 &container.name,
                 started_at,
@@ -113,10 +116,7 @@ impl Holdfast {
         self.start_attempt(run.id, attempt, pin).await?;
 
         failpoint::hit("backup.after_start");
-        let estimate = runs::newest_success(self.db(), run.config)
-            .await
-            .map_err(internal)?
-            .and_then(|last| u64::try_from(last.raw_bytes?).ok());
+        let estimate = self.estimate(run.config).await?;
         let order = Order {
             run: run.id.0,
             attempt,
@@ -124,7 +124,7 @@ impl Holdfast {
             service: spec.service.clone(),
             config: config.id,
             config_revision: revision,
-            strategy,
+            subject: Box::new(strategy),
             site,
             source,
             target: target.clone(),
@@ -135,11 +135,7 @@ impl Holdfast {
             started_at,
         };
         let job = self.0.hub.begin(job_name(run.id));
-        let stages = RunStages {
-            holdfast: self.clone(),
-            run: run.id,
-            attempt,
-        };
+        let stages = RunStages::new(self, run.id, attempt);
         let hooks = hooks::Given {
             run: run.id,
             attempt,
@@ -154,6 +150,13 @@ impl Holdfast {
             .await?;
         failpoint::hit("backup.after_success");
         Ok(())
+    }
+
+    /// Raw bytes of the config's newest good run.
+    pub(super) async fn estimate(&self, config: ConfigId) -> Result<Option<u64>, Failure> {
+        let last = runs::newest_success(self.db(), config).await;
+        let last = last.map_err(internal)?;
+        Ok(last.and_then(|last| u64::try_from(last.raw_bytes?).ok()))
     }
 
     /// Waits for what a restore of a service of this config left half done: until that is in order, the
@@ -179,7 +182,7 @@ impl Holdfast {
     /// The last word of an attempt. Only when it is refused does what lies in the target belong to
     /// no run; when the log could not answer, the word may have been taken, and whoever settles the
     /// run decides.
-    async fn declare_success(
+    pub(super) async fn declare_success(
         &self,
         id: RunId,
         attempt: u32,
@@ -205,7 +208,7 @@ impl Holdfast {
     }
 
     /// The fence: of two workers that got the same attempt, one is refused here.
-    async fn start_attempt(
+    pub(super) async fn start_attempt(
         &self,
         id: RunId,
         attempt: u32,
@@ -249,9 +252,9 @@ impl Holdfast {
     }
 
     /// A name nobody has: names carry the second, so a second attempt within it takes the next.
-    async fn free_key(
+    pub(super) async fn free_key(
         &self,
-        app: &apps::Model,
+        app: &str,
         config: i64,
         container: &str,
         at: DateTime<Utc>,
@@ -261,14 +264,7 @@ impl Holdfast {
         let target = self.target(spec).await?;
         for seconds in 0..60 {
             let at = at + TimeDelta::seconds(seconds);
-            let key = layout::artifact_key(
-                &app.slug,
-                config,
-                container,
-                at,
-                extension,
-                spec.compression,
-            );
+            let key = layout::artifact_key(app, config, container, at, extension, spec.compression);
             if target.stat(&key).await?.is_none() {
                 return Ok(key);
             }
@@ -345,7 +341,7 @@ pub(super) fn internal(error: impl Into<AppError>) -> Failure {
     Failure::temporary(error.into().to_string(), "It is tried again.")
 }
 
-enum AttemptError {
+pub(super) enum AttemptError {
     /// Somebody else has or had this attempt; nothing to tell.
     Superseded,
     Failed(Failure),
@@ -357,10 +353,20 @@ impl From<Failure> for AttemptError {
     }
 }
 
-struct RunStages {
+pub(super) struct RunStages {
     holdfast: Holdfast,
     run: RunId,
     attempt: u32,
+}
+
+impl RunStages {
+    pub fn new(holdfast: &Holdfast, run: RunId, attempt: u32) -> Self {
+        Self {
+            holdfast: holdfast.clone(),
+            run,
+            attempt,
+        }
+    }
 }
 
 #[async_trait]

@@ -74,8 +74,8 @@ pub struct KeepInput {
 
 /// A spec that has no references for its new secrets yet.
 #[derive(Clone, Default)]
-struct Draft {
-    spec: ConfigSpec,
+pub(super) struct Draft {
+    pub spec: ConfigSpec,
     credentials: BTreeMap<String, Secret>,
     target_secrets: BTreeMap<String, Secret>,
     /// The address of a new switch.
@@ -91,7 +91,8 @@ impl Holdfast {
         Ok(configs::of_app(self.db(), app.app_id()).await?)
     }
 
-    /// Also answers removed configs, which old runs still belong to.
+    /// Also answers removed configs, which old runs still belong to, and that of the server's own
+    /// database, which events name.
     pub async fn config(&self, _caller: &Caller, id: ConfigId) -> Result<configs::Model> {
         configs::get(self.db(), id)
             .await?
@@ -167,20 +168,17 @@ impl Holdfast {
 
     /// Enabled configs with a schedule.
     pub async fn scheduled_configs(&self) -> Result<Vec<configs::Model>> {
-        let all = configs::list(self.db()).await?;
-        let due = all
-            .into_iter()
-            .filter(|config| config.enabled && !config.schedule_cron.is_empty());
-        Ok(due.collect())
+        Ok(configs::scheduled(self.db()).await?)
     }
 
+    /// One of an app: the server's own is changed by its own use cases.
     pub(super) async fn present_config(
         &self,
         caller: &Caller,
         id: ConfigId,
     ) -> Result<configs::Model> {
         let config = self.config(caller, id).await?;
-        if config.removed_at.is_some() {
+        if config.removed_at.is_some() || id == ConfigId::OWN {
             return Err(AppError::NotFound(format!("the config {id}")));
         }
         Ok(config)
@@ -209,15 +207,7 @@ impl Holdfast {
             Some(strategy) => errors.merge(strategy.check(&options)),
             None => errors.add("strategy", one_of(strategy::ALL.iter().map(|s| s.kind()))),
         }
-        match target::kind(&draft.spec.target) {
-            Some(kind) => {
-                let mut secrets = self.secrets(&draft.spec.target_secrets).await?;
-                secrets.extend(draft.target_secrets.clone());
-                let plain = draft.spec.target_settings.clone();
-                errors.merge(kind.check(&self.0.place, &Settings { plain, secrets }));
-            }
-            None => errors.add("target", one_of(target::ALL.iter().map(|t| t.name()))),
-        }
+        errors.merge(self.check_target(&draft).await?);
         if let Some(ping) = &draft.ping
             && let Err(error) = ping.resolve(self.0.settings.private_webhooks).await
         {
@@ -228,6 +218,18 @@ impl Holdfast {
             self.look(app, &draft.spec, strategy, options).await?;
         }
         Ok(draft)
+    }
+
+    /// By the target's own rules.
+    pub(super) async fn check_target(&self, draft: &Draft) -> Result<Result<(), FieldErrors>> {
+        let Some(kind) = target::kind(&draft.spec.target) else {
+            let known = one_of(target::ALL.iter().map(|t| t.name()));
+            return Ok(Err(FieldErrors::one("target", known)));
+        };
+        let mut secrets = self.secrets(&draft.spec.target_secrets).await?;
+        secrets.extend(draft.target_secrets.clone());
+        let plain = draft.spec.target_settings.clone();
+        Ok(kind.check(&self.0.place, &Settings { plain, secrets }))
     }
 
     /// Asks the service itself: is it there, does it run, would a backup find what it needs?
@@ -268,7 +270,7 @@ impl Holdfast {
 }
 
 impl Draft {
-    fn merge(mut spec: ConfigSpec, input: ConfigInput) -> Result<Self> {
+    pub fn merge(mut spec: ConfigSpec, input: ConfigInput) -> Result<Self> {
         let mut errors = FieldErrors::default();
         match merge_retention(spec.retention, &input) {
             Ok(retention) => spec.retention = retention,
@@ -342,7 +344,7 @@ impl Draft {
     }
 
     /// Puts new secrets into the vault and their references into the spec.
-    async fn seal(self, vault: &Vault, unit: &Unit) -> Result<ConfigSpec, LogError> {
+    pub async fn seal(self, vault: &Vault, unit: &Unit) -> Result<ConfigSpec, LogError> {
         let mut spec = self.spec;
         for (key, secret) in &self.credentials {
             let reference = vault.seal(unit, secret).await?;

@@ -18,6 +18,7 @@ mod hooks;
 mod inside;
 mod journal;
 mod labelled;
+pub mod own;
 mod pings;
 mod place;
 mod restore;

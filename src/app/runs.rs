@@ -56,6 +56,17 @@ impl Holdfast {
     ) -> Result<RunId> {
         caller.must_be(Role::Operator)?;
         self.present_config(caller, config).await?;
+        self.append_request(caller, config, trigger, key).await
+    }
+
+    /// The caller has been found to be allowed to ask for it.
+    pub(super) async fn append_request(
+        &self,
+        caller: &Caller,
+        config: ConfigId,
+        trigger: Trigger,
+        key: Option<&str>,
+    ) -> Result<RunId> {
         let key = key.map(|key| RequestKey(super::auth::digest(key)));
         let run = self
             .log()
@@ -99,9 +110,11 @@ impl Holdfast {
         Ok(())
     }
 
-    pub async fn run(&self, _caller: &Caller, id: RunId) -> Result<runs::Model> {
+    /// Those of the server's own database are there for admins alone.
+    pub async fn run(&self, caller: &Caller, id: RunId) -> Result<runs::Model> {
         runs::get(self.db(), id)
             .await?
+            .filter(|run| run.app_id != AppId::OWN.0 || caller.role == Role::Admin)
             .ok_or_else(|| AppError::NotFound(format!("the run {id}")))
     }
 

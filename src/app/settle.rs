@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, time::Duration};
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
-use super::{Holdfast, Result, restores, runs::job_name};
+use super::{Holdfast, Result, own, restores, runs::job_name};
 use crate::{
     docker::DockerError,
     domain::{
@@ -42,6 +42,13 @@ pub struct Settlement {
 impl Holdfast {
     /// Called once, before any worker runs. `why` is told in the events.
     pub async fn settle(&self, why: &str) -> Result<Settlement> {
+        own::sweep(&self.settings().data_dir);
+        if let Some(origin) = self.arrive().await? {
+            tracing::warn!(
+                copied_at = %origin.copied_at(),
+                "this database is a copy that was brought back"
+            );
+        }
         let mut done = Settlement {
             partials_removed: self.sweep_targets().await + self.sweep_dead_uploads().await,
             ..Settlement::default()

@@ -82,7 +82,7 @@ impl MasterKey {
     }
 
     /// Tells keys apart without giving anything away.
-    fn id(&self) -> String {
+    pub fn id(&self) -> String {
         let mut sha = Sha256::new();
         sha.update(b"holdfast.master-key-id\0");
         sha.update(self.0.expose());

@@ -46,8 +46,8 @@ impl Client {
     }
 
     /// An answer of any length.
-    pub async fn stream(&self, path: &str) -> anyhow::Result<reqwest::Response> {
-        let answer = self.send(Method::GET, path, None).await?;
+    pub async fn stream(&self, method: Method, path: &str) -> anyhow::Result<reqwest::Response> {
+        let answer = self.send(method, path, None).await?;
         let status = answer.status();
         if status.is_success() {
             return Ok(answer);

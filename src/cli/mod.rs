@@ -10,6 +10,7 @@ mod errors;
 mod host;
 mod log;
 mod output;
+mod own;
 mod restores;
 mod runs;
 mod serve;
@@ -89,6 +90,9 @@ pub enum Command {
     Rebuild,
     /// Look at everything that Holdfast needs from its surroundings
     Doctor,
+    /// The server's own database: back it up, bring it back
+    #[command(subcommand)]
+    System(own::SystemCommand),
     /// Users
     #[command(subcommand)]
     User(users::UserCommand),
@@ -126,12 +130,18 @@ pub fn main(cli: Cli) -> ExitCode {
 async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Serve(args) => return serve::run(&cli.data, &args).await,
+        Command::System(own::SystemCommand::Restore { file }) => {
+            return own::restore(&file, &cli.data, &cli.to, cli.output).await;
+        }
         Command::Openapi => return output::text(&holdfast::web::api::document()),
         _ => {}
     }
     let works = matches!(
         cli.command,
-        Command::Backup(_) | Command::Restore(_) | Command::Undo(_)
+        Command::Backup(_)
+            | Command::Restore(_)
+            | Command::Undo(_)
+            | Command::System(own::SystemCommand::Backup { .. })
     );
     let connection = Connection::open(&cli.data, &cli.to, works).await?;
     let done = tokio::select! {
@@ -153,6 +163,7 @@ async fn perform(command: Command, to: &Connection, format: Format) -> anyhow::R
         Command::Audit(command) => system::audit(command, to, format).await,
         Command::Rebuild => system::rebuild(to, format).await,
         Command::Doctor => system::doctor(to, format).await,
+        Command::System(command) => own::run(command, to, format).await,
         Command::User(command) => users::run(command, to, format).await,
         Command::Token(command) => tokens::run(command, to, format).await,
         Command::Webhooks(command) => webhooks::run(command, to, format).await,

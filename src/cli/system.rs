@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use anyhow::Context;
 use clap::Subcommand;
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
@@ -68,7 +69,7 @@ pub async fn audit(command: AuditCommand, to: &Connection, format: Format) -> an
                 })
                 .collect();
             let path = format!("/api/audit/export?{}", query.join("&"));
-            let mut answer = to.client.stream(&path).await?;
+            let mut answer = to.client.stream(Method::GET, &path).await?;
             while let Some(chunk) = answer.chunk().await.context("the export broke off")? {
                 output::bytes(&chunk)?;
             }

@@ -1,6 +1,7 @@
 //! What is worth a line in the audit log without being the state of anything: logins, refusals,
 //! downloads. One stream, no decisions.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::ids::{RunId, UserId};
@@ -19,6 +20,15 @@ pub enum AuditEvent {
     SessionEnded { user: UserId },
     #[serde(rename = "audit.downloaded")]
     Downloaded { run: RunId },
+    /// A copy of the server's own database.
+    #[serde(rename = "audit.database_downloaded")]
+    DatabaseDownloaded { compact: bool },
+    /// The server began to work with a copy of its database: what was after `position` is not in it.
+    #[serde(rename = "audit.database_restored")]
+    DatabaseRestored {
+        position: i64,
+        copied_at: DateTime<Utc>,
+    },
     #[serde(rename = "audit.exported")]
     Exported {},
     #[serde(rename = "audit.read_models_rebuilt")]

@@ -110,9 +110,10 @@ impl Scope {
         }
     }
 
+    /// What is Holdfast's own belongs to no app, so no grant on an app shows it.
     pub fn config(app: AppId, config: ConfigId) -> Self {
         Self {
-            app: Some(app),
+            app: (app != AppId::OWN).then_some(app),
             config: Some(config),
         }
     }

@@ -33,3 +33,13 @@ ids! {
     /// Somebody outside who is told.
     WebhookId,
 }
+
+impl AppId {
+    /// Holdfast itself, which is no compose project and stands in no list of apps.
+    pub const OWN: Self = Self(0);
+}
+
+impl ConfigId {
+    /// The config of the server's own database.
+    pub const OWN: Self = Self(0);
+}

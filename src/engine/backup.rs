@@ -21,7 +21,7 @@ use crate::{
         run::Stage,
     },
     failpoint,
-    strategy::{Dumped, Sink, Site, Strategy},
+    strategy::{Dumped, Probe, Sink, Site, Strategy, StrategyError, Validator},
     target::{Key, Target, layout},
 };
 
@@ -33,7 +33,7 @@ pub struct Order {
     pub service: String,
     pub config: i64,
     pub config_revision: u32,
-    pub strategy: &'static dyn Strategy,
+    pub subject: Box<dyn Subject>,
     /// Its `cancel` token is this attempt's own.
     pub site: Site,
     pub source: Source,
@@ -45,6 +45,41 @@ pub struct Order {
     /// Raw bytes of the last run, for the progress bar.
     pub estimate: Option<u64>,
     pub started_at: DateTime<Utc>,
+}
+
+/// What a backup reads: by a strategy the data of a service, or Holdfast's own database. The contract of
+/// each method is that of [`Strategy`].
+#[async_trait]
+pub trait Subject: Send + Sync {
+    /// Of the strategy, as it is stored.
+    fn kind(&self) -> &'static str;
+    async fn probe(&self, site: &Site) -> Result<Probe, StrategyError>;
+    async fn backup(&self, site: &Site, sink: &mut dyn Sink) -> Result<Dumped, StrategyError>;
+    fn validator(&self) -> Box<dyn Validator>;
+    fn by_hand(&self, manifest: &Manifest, file: &str) -> Vec<String>;
+}
+
+#[async_trait]
+impl Subject for &'static dyn Strategy {
+    fn kind(&self) -> &'static str {
+        Strategy::kind(*self)
+    }
+
+    async fn probe(&self, site: &Site) -> Result<Probe, StrategyError> {
+        Strategy::probe(*self, site).await
+    }
+
+    async fn backup(&self, site: &Site, sink: &mut dyn Sink) -> Result<Dumped, StrategyError> {
+        Strategy::backup(*self, site, sink).await
+    }
+
+    fn validator(&self) -> Box<dyn Validator> {
+        Strategy::validator(*self)
+    }
+
+    fn by_hand(&self, manifest: &Manifest, file: &str) -> Vec<String> {
+        Strategy::by_hand(*self, manifest, file)
+    }
 }
 
 /// What a proven backup is.
@@ -102,7 +137,7 @@ async fn steps(
     stages.reach(Stage::Prepare).await?;
     job.enter(Stage::Prepare.title(), None);
     order.target.check().await?;
-    let probe = order.strategy.probe(&order.site).await?;
+    let probe = order.subject.probe(&order.site).await?;
     let source = Source {
         subject: probe.subject,
         server: probe.server,
@@ -140,7 +175,7 @@ async fn dump(
     let stop = &order.site.cancel;
     let (mut pipe, body) = pipeline::open(
         order.compression,
-        order.strategy.validator(),
+        order.subject.validator(),
         job.progress(),
         stop.clone(),
     );
@@ -165,7 +200,7 @@ async fn read(
     around: &dyn Around,
     sink: &mut dyn Sink,
 ) -> Result<Dumped, Failure> {
-    let backup = order.strategy.backup(site, sink);
+    let backup = order.subject.backup(site, sink);
     pin!(backup);
     tokio::select! {
         biased;
@@ -188,7 +223,7 @@ async fn prove_and_commit(
     job.enter(Stage::Verify.title(), Some(piped.raw_bytes));
     let stop = &order.site.cancel;
     if order.verify {
-        let validator = order.strategy.validator();
+        let validator = order.subject.validator();
         verify::verify(&*order.target, &artifact, validator, job.progress(), stop).await?;
     } else {
         verify::read_back(&*order.target, &artifact, stop).await?;
@@ -204,7 +239,7 @@ async fn prove_and_commit(
         service: order.service.clone(),
         config: order.config,
         config_revision: order.config_revision,
-        strategy: order.strategy.kind().to_owned(),
+        strategy: order.subject.kind().to_owned(),
         source,
         artifact: artifact.clone(),
         fingerprint: piped.fingerprint.clone(),
@@ -218,7 +253,7 @@ async fn prove_and_commit(
         Some(_) => order.key.name().to_owned(),
         None => order.target.locate(&order.key),
     };
-    let commands = order.strategy.by_hand(&manifest, &file);
+    let commands = order.subject.by_hand(&manifest, &file);
     manifest.restore_by_hand = fetch.into_iter().chain(commands).collect();
     failpoint::hit("backup.before_manifest");
     write_manifest(order, &manifest).await?;

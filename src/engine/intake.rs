@@ -1,7 +1,14 @@
 //! A file that somebody sends to be restored: how it is compressed, and whether a restore would take
 //! it. Judged here as a whole before anybody says yes to it, and once more by the restore itself.
 
-use std::{io, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    io::{self, Read},
+    ops::ControlFlow,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream};
 use tokio::time::timeout;
@@ -98,10 +105,29 @@ pub async fn judge(
     Ok((artifact, fingerprint))
 }
 
-/// By its first bytes, whatever it is called.
+const GZIP: &[u8] = &[0x1f, 0x8b];
+const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+
+/// How a file that begins so is packed, whatever it is called.
+pub fn packed_by(start: &[u8]) -> Compression {
+    if start.starts_with(GZIP) {
+        Compression::Gzip
+    } else if start.starts_with(ZSTD) {
+        Compression::Zstd
+    } else {
+        Compression::None
+    }
+}
+
+/// Enough of a file on this host for `packed_by`.
+pub fn start_of(file: &Path) -> io::Result<Vec<u8>> {
+    let mut start = Vec::new();
+    let most = ZSTD.len() as u64;
+    File::open(file)?.take(most).read_to_end(&mut start)?;
+    Ok(start)
+}
+
 async fn sniff(target: &dyn Target, key: &Key) -> Result<Compression, Failure> {
-    const GZIP: &[u8] = &[0x1f, 0x8b];
-    const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
     let mut body = target.get(key, None).await?;
     let mut start = Vec::new();
     while start.len() < ZSTD.len()
@@ -112,13 +138,7 @@ async fn sniff(target: &dyn Target, key: &Key) -> Result<Compression, Failure> {
         })?;
         start.extend_from_slice(&chunk[..chunk.len().min(ZSTD.len())]);
     }
-    Ok(if start.starts_with(GZIP) {
-        Compression::Gzip
-    } else if start.starts_with(ZSTD) {
-        Compression::Zstd
-    } else {
-        Compression::None
-    })
+    Ok(packed_by(&start))
 }
 
 /// Fails when nothing comes for too long.

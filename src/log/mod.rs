@@ -5,10 +5,12 @@
 //! - `codec` turns events into bytes and back under names that never change;
 //! - `chain` makes any later edit visible;
 //! - `projection` keeps read models in step, and rebuilds them;
+//! - `copy` takes and judges copies of the whole database;
 //! - `subscription` hands committed events to what reacts to them, from a checkpoint.
 
 mod chain;
 mod codec;
+mod copy;
 mod entity;
 mod projection;
 mod subscription;
@@ -31,6 +33,9 @@ use tokio::sync::{broadcast, mpsc, watch};
 
 pub use self::{
     codec::{CodecError, Upcast, decode, encode},
+    copy::{
+        CopyError, Examined, Origin, examine, forget_origin, has_unmerged, merge, origin, settle,
+    },
     projection::{Projection, RebuildReport},
     subscription::{Start, Subscriber, begin, run as subscribe},
     verify::{Finding, Verification},

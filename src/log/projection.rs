@@ -120,6 +120,15 @@ pub async fn checkpoint_all(
     Ok(())
 }
 
+/// Takes the checkpoints of all read models away: the next start fills the tables from the first event.
+pub async fn forget_all(db: &impl ConnectionTrait) -> Result<(), DbErr> {
+    checkpoint::Entity::delete_many()
+        .filter(checkpoint::Column::Kind.eq(KIND))
+        .exec(db)
+        .await
+        .map(|_| ())
+}
+
 /// Brings every read model that is behind, or of another version, to the head of the log.
 pub async fn catch_up(
     db: &DatabaseConnection,

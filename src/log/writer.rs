@@ -312,6 +312,12 @@ pub async fn head_position(db: &impl ConnectionTrait) -> Result<i64, DbErr> {
 }
 
 async fn head(db: &impl ConnectionTrait) -> Result<Head, DbErr> {
+    let (position, hash) = head_of(db).await?;
+    Ok(Head { position, hash })
+}
+
+/// Position and hash of the last event.
+pub async fn head_of(db: &impl ConnectionTrait) -> Result<(i64, Vec<u8>), DbErr> {
     let last: Option<(i64, Vec<u8>)> = entity::Entity::find()
         .select_only()
         .column(entity::Column::Position)
@@ -321,8 +327,7 @@ async fn head(db: &impl ConnectionTrait) -> Result<Head, DbErr> {
         .into_tuple()
         .one(db)
         .await?;
-    let (position, hash) = last.unwrap_or((0, chain::GENESIS.to_vec()));
-    Ok(Head { position, hash })
+    Ok(last.unwrap_or((0, chain::GENESIS.to_vec())))
 }
 
 /// Runs until every `Log` handle is gone.

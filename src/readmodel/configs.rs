@@ -197,10 +197,22 @@ pub async fn triggered_by(db: &impl ConnectionTrait, digest: &str) -> Result<Opt
         .await
 }
 
-/// All configs that are not removed.
+/// Enabled configs with a schedule, the server's own among them.
+pub async fn scheduled(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::RemovedAt.is_null())
+        .filter(Column::Enabled.eq(true))
+        .filter(Column::ScheduleCron.ne(""))
+        .order_by_asc(Column::Id)
+        .all(db)
+        .await
+}
+
+/// All configs of apps that are not removed.
 pub async fn list(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
     Entity::find()
         .filter(Column::RemovedAt.is_null())
+        .filter(Column::AppId.ne(AppId::OWN.0))
         .order_by_asc(Column::Id)
         .all(db)
         .await

@@ -299,7 +299,7 @@ impl Model {
     }
 }
 
-/// What to list, newest first.
+/// What to list, newest first. Runs of the server's own database are there only where its config is named.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     pub app: Option<AppId>,
@@ -315,9 +315,10 @@ pub async fn list(db: &impl ConnectionTrait, filter: &Filter) -> Result<Vec<Mode
     if let Some(app) = filter.app {
         query = query.filter(Column::AppId.eq(app.0));
     }
-    if let Some(config) = filter.config {
-        query = query.filter(Column::BackupConfigId.eq(config.0));
-    }
+    query = match filter.config {
+        Some(config) => query.filter(Column::BackupConfigId.eq(config.0)),
+        None => query.filter(Column::AppId.ne(AppId::OWN.0)),
+    };
     if let Some(status) = &filter.status {
         query = query.filter(Column::Status.eq(status));
     }

@@ -255,6 +255,13 @@ fn of_audit(event: &AuditEvent) -> String {
         AuditEvent::SessionEnded { .. } => "Ended a session".to_owned(),
         AuditEvent::LoggedOut { .. } => "Logged out".to_owned(),
         AuditEvent::Downloaded { run } => format!("Backup {run} downloaded"),
+        AuditEvent::DatabaseDownloaded { .. } => {
+            "A copy of Holdfast's own database downloaded".to_owned()
+        }
+        AuditEvent::DatabaseRestored { copied_at, .. } => format!(
+            "Holdfast's own database brought back as it was on {}",
+            copied_at.format("%a %-d %b, %H:%M UTC")
+        ),
         AuditEvent::Exported {} => "Audit log exported".to_owned(),
         AuditEvent::Rebuilt { events } => format!(
             "Read models rebuilt from {}",

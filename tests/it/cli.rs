@@ -20,10 +20,10 @@ const PASSWORD: &str = "correct horse battery";
 /// An engine that is not there.
 const NO_ENGINE: (&str, &str) = ("DOCKER_HOST", "unix:///nonexistent/engine.sock");
 
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
 }
 
 impl Said {
@@ -37,7 +37,8 @@ impl Said {
     }
 }
 
-fn holdfast(data: &Path, args: &[&str]) -> Said {
+/// The program with its data in this folder.
+pub fn holdfast(data: &Path, args: &[&str]) -> Said {
     with(data, args, "", &[])
 }
 

@@ -25,6 +25,7 @@ mod labelled;
 mod log;
 mod mongo;
 mod mysql;
+mod own;
 mod pages;
 mod postgres;
 mod promises;

@@ -284,6 +284,11 @@ pub fn all() -> Vec<Event> {
         AuditEvent::LoggedOut { user: UserId(1) },
         AuditEvent::SessionEnded { user: UserId(1) },
         AuditEvent::Downloaded { run: RunId(12) },
+        AuditEvent::DatabaseDownloaded { compact: true },
+        AuditEvent::DatabaseRestored {
+            position: 98,
+            copied_at: time(),
+        },
         AuditEvent::Exported {},
         AuditEvent::Rebuilt { events: 99 },
     ];

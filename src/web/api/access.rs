@@ -95,6 +95,11 @@ pub const OPERATIONS: &[Operation] = &[
     // The server itself
     ("GET", "/system/doctor", ADMIN),
     ("POST", "/system/rebuild", ADMIN),
+    ("GET", "/system/backup/config", ADMIN),
+    ("POST", "/system/backup/config", ADMIN),
+    ("GET", "/system/backup/runs", ADMIN),
+    ("POST", "/system/backup/run", ADMIN),
+    ("POST", "/system/backup/download", ADMIN),
 ];
 
 /// Round all operations: finds the row, asks who is there, hands the caller on.

@@ -1,8 +1,8 @@
 //! Backup configs: what is backed up, where to, when, and how long it is kept.
 
 mod hooks;
-mod input;
-mod output;
+pub(super) mod input;
+pub(super) mod output;
 mod retention;
 mod trigger;
 

@@ -16,6 +16,7 @@ mod called;
 mod configs;
 mod detect;
 mod error;
+pub mod own;
 mod queries;
 mod restores;
 mod runs;
@@ -66,7 +67,7 @@ fn service() -> OpenApiService<impl poem_openapi::OpenApi, ()> {
         (detect::Detection, summary::Overview),
         (activity::Activity, audit::Audit),
         (users::Users, apikeys::ApiKeys, session::Sessions),
-        (system::System, webhooks::Webhooks),
+        (system::System, own::OwnBackups, webhooks::Webhooks),
     );
     OpenApiService::new(parts, "Holdfast", env!("CARGO_PKG_VERSION"))
         .description("Backs up and restores what lives in Docker containers.")

@@ -29,7 +29,7 @@ const LIMIT_MAX: u64 = 1000;
 #[derive(Object)]
 #[oai(read_only_all)]
 pub struct RunRequested {
-    run_id: i64,
+    pub run_id: i64,
 }
 
 #[derive(Object)]

@@ -15,9 +15,11 @@ use poem::{
 };
 use serde::Deserialize;
 
-pub use self::trial::try_target;
-use self::{
-    form::{ConfigForm, Detection},
+use self::form::{ConfigForm, Detection};
+pub use self::{
+    asked::Asked,
+    form::{Choice, targets},
+    trial::try_target,
     values::Values,
 };
 use crate::{

@@ -8,6 +8,7 @@ pub mod dashboard;
 mod event;
 mod find;
 mod login;
+mod own;
 pub mod restore;
 mod retention;
 pub mod run;
@@ -61,6 +62,9 @@ pub fn routes() -> Route {
         .at("/activity", get(activity::show))
         .at("/activity/:position", get(event::show))
         .at("/find", get(find::show))
+        .at("/system/backup", get(own::show).post(own::change))
+        .at("/system/backup/run", post(own::back_up))
+        .at("/system/backup/download", post(own::download))
         .at("/webhooks", get(webhooks::show).post(webhooks::add))
         .at("/webhooks/:id/test", post(webhooks::test))
         .at("/webhooks/:id/switch", post(webhooks::switch))

@@ -9,7 +9,7 @@ use super::{
 use crate::house::{House, postgres};
 
 /// Every form that changes something, with fields that would do.
-const CHANGES: [(&str, &[(&str, &str)]); 12] = [
+const CHANGES: [(&str, &[(&str, &str)]); 15] = [
     ("/apps/new", &[("slug", "second"), ("project", "second")]),
     ("/apps/shop/run", &[]),
     (
@@ -38,9 +38,12 @@ const CHANGES: [(&str, &[(&str, &str)]); 12] = [
     ("/webhooks", &[("url", "http://93.184.216.34/")]),
     ("/webhooks/1/test", &[]),
     ("/webhooks/1/delete", &[]),
+    ("/system/backup", &[("schedule_cron", "0 3 * * *")]),
+    ("/system/backup/run", &[]),
+    ("/system/backup/download", &[]),
 ];
 
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
     "/",
     "/apps",
     "/apps/new",
@@ -53,6 +56,7 @@ const PAGES: [&str; 12] = [
     "/runs/1/download",
     "/restores/1",
     "/activity",
+    "/system/backup",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,7 +84,7 @@ async fn a_viewer_looks_and_changes_nothing() {
     assert_eq!(house.holdfast.log().head(), before, "nothing was changed");
     for path in PAGES {
         let status = vera.get(path).await.status();
-        let acting = ["new", "restore", "download", "configs/1"];
+        let acting = ["new", "restore", "download", "configs/1", "system/backup"];
         let expected = if acting.iter().any(|word| path.ends_with(word)) {
             403
         } else {

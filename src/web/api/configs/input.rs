@@ -98,7 +98,7 @@ pub struct ConfigBody {
 
 /// A setting is a text; numbers and truth values are taken as such.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Setting(String);
+pub struct Setting(pub String);
 
 impl<'de> Deserialize<'de> for Setting {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

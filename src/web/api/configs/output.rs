@@ -133,7 +133,7 @@ fn masked<T>(secrets: &BTreeMap<String, T>) -> BTreeMap<String, String> {
     names.map(|name| (name, MASK.to_owned())).collect()
 }
 
-fn target_settings(spec: &ConfigSpec) -> String {
+pub fn target_settings(spec: &ConfigSpec) -> String {
     let mut settings = spec.target_settings.clone();
     settings.extend(masked(&spec.target_secrets));
     json_text(&settings)

@@ -297,7 +297,7 @@ fn strategies(values: &Values) -> Vec<Choice> {
     strategy::ALL.iter().map(choice).collect()
 }
 
-fn targets(values: &Values) -> Vec<Choice> {
+pub fn targets(values: &Values) -> Vec<Choice> {
     let choice = |target: &&'static dyn target::TargetKind| Choice {
         kind: target.name(),
         icon: parts::icon(target.icon()),
