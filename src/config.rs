@@ -90,10 +90,29 @@ pub struct EngineArgs {
     #[arg(
         long,
         env = "HOLDFAST_STALL",
-        default_value_t = 600,
+        default_value_t = 300,
         value_name = "SECONDS"
     )]
     pub stall: u64,
+
+    /// A connection to a target that moves no byte for this long has failed (seconds)
+    #[arg(
+        long,
+        env = "HOLDFAST_TARGET_STALL",
+        default_value_t = 60,
+        value_name = "SECONDS"
+    )]
+    pub target_stall: u64,
+
+    /// Backups at work at the same time; the others wait in line
+    #[arg(
+        long,
+        env = "HOLDFAST_BACKUPS",
+        default_value_t = 4,
+        value_name = "NUMBER",
+        value_parser = clap::value_parser!(u16).range(1..=64)
+    )]
+    pub backups: u16,
 
     /// How long the undo of a restore is kept (seconds)
     #[arg(
@@ -158,6 +177,8 @@ impl Config {
         let data_dir = std::path::absolute(&data.data_dir)?;
         let mut settings = Settings::new(data_dir.clone());
         settings.stall = Duration::from_secs(engine.stall.max(1));
+        settings.target_stall = Duration::from_secs(engine.target_stall.max(1));
+        settings.backups = engine.backups.into();
         settings.keep_undo = Duration::from_secs(engine.keep_undo);
         settings.exec_hooks = engine.exec_hooks;
         settings.attempts = engine.attempts;

@@ -1,6 +1,6 @@
 //! Apps: register, change, remove.
 
-use super::{AppError, Caller, Holdfast, Result, composed::Source};
+use super::{AppError, Artifacts, Caller, Holdfast, Result, composed::Source};
 use crate::{
     compose::Composition,
     domain::{
@@ -131,7 +131,8 @@ impl Holdfast {
         caller.must_be(Role::Operator)?;
         let app = self.app(caller, slug).await?;
         for config in self.configs(caller, &app).await? {
-            self.remove_config(caller, config.config_id()).await?;
+            self.remove_config(caller, config.config_id(), Artifacts::Keep)
+                .await?;
         }
         self.log()
             .execute::<App>(caller.cause(), app.id, AppCommand::Remove)

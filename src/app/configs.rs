@@ -5,30 +5,40 @@ use std::collections::BTreeMap;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{AppError, Caller, Holdfast, Result, Vault, hooks, sites, slots};
+use super::{AppError, Caller, Holdfast, Result, Vault, hooks, runs::job_name, sites, slots};
 use crate::{
     domain::{
         access::Role,
+        aggregate::Refusal,
         config::{self, Config, ConfigCommand, ConfigSpec, PingSpec, SecretRef},
         event::StreamKind,
         failure::FieldErrors,
         form::Field,
         hook::Hook,
-        ids::ConfigId,
+        ids::{ConfigId, RunId},
         manifest::Compression,
         retention::{Gfs, Retention},
+        run::{Run, RunCommand},
         secret::Secret,
         slots::MissedPolicy,
     },
     log::{LogError, Unit},
     notify::Address,
-    readmodel::{apps, configs},
+    readmodel::{apps, configs, restores, runs},
     strategy::{self, Options, StrategyError},
     target::{self, Settings},
 };
 
 /// What stands in a form or an answer for a secret that is set. Sent back, it keeps the secret.
 pub const MASK: &str = "••••";
+
+/// What becomes of a removed config's artifacts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Artifacts {
+    /// They stay where they are and can be restored.
+    Keep,
+    Delete,
+}
 
 /// A config as asked for. Absent fields keep their value, or get their default in a new config.
 #[derive(Debug, Clone, Default)]
@@ -48,6 +58,9 @@ pub struct ConfigInput {
     pub missed_policy: Option<String>,
     /// With `all`: how far back, in hours.
     pub missed_window: Option<u32>,
+    pub jitter_seconds: Option<u32>,
+    /// As `Blackout` reads it; empty: none.
+    pub blackout: Option<String>,
     pub enabled: Option<bool>,
     pub compression: Option<String>,
     /// `count`, `time` (or `days`), `gfs`.
@@ -156,13 +169,31 @@ impl Holdfast {
         self.config(caller, id).await
     }
 
-    /// Runs and artifacts stay.
-    pub async fn remove_config(&self, caller: &Caller, id: ConfigId) -> Result<()> {
+    /// Runs stay; `artifacts` says whether their artifacts do. Those that go are offered to nobody from here
+    /// on, and a job deletes them; a run that is not over is cancelled.
+    pub async fn remove_config(
+        &self,
+        caller: &Caller,
+        id: ConfigId,
+        artifacts: Artifacts,
+    ) -> Result<()> {
         caller.must_be(Role::Operator)?;
         self.present_config(caller, id).await?;
-        self.log()
-            .execute::<Config>(caller.cause(), id.0, ConfigCommand::Remove)
+        let stopped = self
+            .log()
+            .write(caller.cause(), move |unit| {
+                Box::pin(async move {
+                    unit.execute::<Config>(id.0, ConfigCommand::Remove).await?;
+                    match artifacts {
+                        Artifacts::Keep => Ok(None),
+                        Artifacts::Delete => discard_all(unit, id).await,
+                    }
+                })
+            })
             .await?;
+        if let Some(run) = stopped {
+            self.0.jobs.stop(&job_name(run));
+        }
         Ok(())
     }
 
@@ -269,6 +300,29 @@ impl Holdfast {
     }
 }
 
+/// The run that was at work, which is cancelled.
+async fn discard_all(unit: &mut Unit, config: ConfigId) -> Result<Option<RunId>, LogError> {
+    let kept = runs::with_artifact(unit.tx(), config).await?;
+    let restores = restores::unfinished(unit.tx()).await?;
+    let read = |restore: &&restores::Model| kept.iter().any(|it| restore.run_id == Some(it.id));
+    if let Some(restore) = restores.iter().find(read) {
+        let text = format!(
+            "restore {} reads a backup of this config; wait for its end, or cancel it",
+            restore.id
+        );
+        return Err(Refusal::Conflict(text).into());
+    }
+    for run in kept {
+        unit.execute::<Run>(run.id, RunCommand::Discard).await?;
+    }
+    let at_work = runs::unfinished_of(unit.tx(), config).await?;
+    let at_work = at_work.map(|run| run.run_id());
+    if let Some(run) = at_work {
+        unit.execute::<Run>(run.0, RunCommand::Cancel).await?;
+    }
+    Ok(at_work)
+}
+
 impl Draft {
     pub fn merge(mut spec: ConfigSpec, input: ConfigInput) -> Result<Self> {
         let mut errors = FieldErrors::default();
@@ -289,6 +343,8 @@ impl Draft {
         set(&mut spec.paths, input.paths);
         set(&mut spec.schedule_cron, input.schedule_cron);
         set(&mut spec.time_zone, input.time_zone);
+        set(&mut spec.jitter_seconds, input.jitter_seconds);
+        set(&mut spec.blackout, input.blackout);
         set(&mut spec.enabled, input.enabled);
         set(&mut spec.verify_upload, input.verify_upload);
         set(&mut spec.pre_hooks, input.pre_hooks.map(hooks::named));

@@ -48,7 +48,7 @@ pub use self::{
     activity::{Export, Head},
     caller::Caller,
     changes::Change,
-    configs::{ConfigInput, KeepInput, MASK},
+    configs::{Artifacts, ConfigInput, KeepInput, MASK},
     coverage::Unprotected,
     deliveries::Delivery,
     detect::{Detection, Origin, Project, Service},
@@ -83,8 +83,12 @@ pub type Result<T, E = AppError> = std::result::Result<T, E>;
 pub struct Settings {
     /// Where the database, the keys and the local target lie.
     pub data_dir: PathBuf,
-    /// A stream that moves no byte for this long has failed.
+    /// A dump that moves no byte for this long has failed.
     pub stall: Duration,
+    /// The same of a connection to a target.
+    pub target_stall: Duration,
+    /// Backups at work at the same time, on the engine that this server has.
+    pub backups: usize,
     /// How long a restore's undo is kept.
     pub keep_undo: Duration,
     /// How often a backup is tried, at most [`MAX_FAILURES`](crate::domain::run::MAX_FAILURES).
@@ -104,10 +108,15 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What is usual of `backups`: a dump keeps a core and a disk busy.
+    pub const BACKUPS: usize = 4;
+
     pub fn new(data_dir: PathBuf) -> Self {
         Self {
             data_dir,
-            stall: Duration::from_secs(10 * 60),
+            stall: Duration::from_secs(5 * 60),
+            target_stall: Duration::from_secs(60),
+            backups: Self::BACKUPS,
             keep_undo: Duration::from_secs(24 * 60 * 60),
             attempts: crate::domain::run::MAX_FAILURES,
             retry_base: Duration::from_secs(10),
@@ -137,6 +146,7 @@ struct Inner {
     services: ServiceLocks,
     throttle: Throttle,
     calls: triggers::Calls,
+    coming: slots::Coming,
     seen: coverage::Seen,
     /// Rung when something is to be told to webhooks.
     letters: tokio::sync::Notify,
@@ -164,7 +174,7 @@ impl Holdfast {
     ) -> Self {
         let place = Place {
             local_root: settings.data_dir.join("backups"),
-            stall: settings.stall,
+            stall: settings.target_stall,
             private_addresses: settings.private_targets,
         };
         Self(Arc::new(Inner {
@@ -177,6 +187,7 @@ impl Holdfast {
             services: ServiceLocks::default(),
             throttle: Throttle::default(),
             calls: triggers::Calls::default(),
+            coming: slots::Coming::default(),
             seen: coverage::Seen::default(),
             letters: tokio::sync::Notify::new(),
             labels: tokio::sync::Mutex::new(()),

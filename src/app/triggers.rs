@@ -19,7 +19,7 @@ use crate::{
         secret::Secret,
     },
     notify::{self, Signed},
-    readmodel::configs,
+    readmodel::{configs, runs},
 };
 
 /// So many calls within `WINDOW` are heard of one token, and of all that are none from one address.
@@ -101,6 +101,11 @@ impl Holdfast {
             })
             .await?;
         Ok(issued)
+    }
+
+    /// When the newest run was requested that a call asked for, in Unix milliseconds.
+    pub async fn trigger_used(&self, id: ConfigId) -> Result<Option<i64>> {
+        Ok(runs::newest_triggered(self.db(), id, &run::Trigger::Hook).await?)
     }
 
     pub async fn revoke_trigger(&self, caller: &Caller, id: ConfigId) -> Result<()> {

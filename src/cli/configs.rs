@@ -18,7 +18,12 @@ pub enum ConfigCommand {
     /// List the configs of an app
     List { slug: String },
     /// Remove a config; its runs and artifacts stay
-    Remove { id: i64 },
+    Remove {
+        id: i64,
+        /// Delete its artifacts too: they can be restored no more
+        #[arg(long)]
+        delete_artifacts: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -64,6 +69,28 @@ pub struct AddArgs {
     /// Keep those younger than so many days
     #[arg(long, value_name = "DAYS")]
     keep_days: Option<u32>,
+    /// Keep the newest of each of the last so many days, as far as there are any; with the other three
+    /// beside it, fewer the older they are
+    #[arg(long, value_name = "DAYS", conflicts_with = "keep_days")]
+    keep_daily: Option<u32>,
+    #[arg(long, value_name = "WEEKS", conflicts_with = "keep_days")]
+    keep_weekly: Option<u32>,
+    #[arg(long, value_name = "MONTHS", conflicts_with = "keep_days")]
+    keep_monthly: Option<u32>,
+    #[arg(long, value_name = "YEARS", conflicts_with = "keep_days")]
+    keep_yearly: Option<u32>,
+    /// What becomes of slots that pass while the server is off: `skip`, `one` or `all`
+    #[arg(long, value_name = "POLICY")]
+    missed: Option<String>,
+    /// With `--missed all`: of the last so many hours
+    #[arg(long, value_name = "HOURS")]
+    missed_window: Option<u32>,
+    /// Start up to so much later than the schedule says, each config at its own
+    #[arg(long, value_name = "SECONDS")]
+    jitter: Option<u32>,
+    /// Hours in which the schedule starts nothing: `08:00-18:00 Mon-Fri`
+    #[arg(long, value_name = "HOURS AND DAYS")]
+    blackout: Option<String>,
     /// Do not read the stored backup back before it counts
     #[arg(long)]
     no_verify: bool,
@@ -90,8 +117,12 @@ pub async fn run(command: ConfigCommand, to: &Connection, format: Format) -> any
             let path = format!("/api/apps/{}/backups/configs", segment(&slug)?);
             output::list(format, &to.client.get(&path).await?, &COLUMNS)
         }
-        ConfigCommand::Remove { id } => {
-            let path = format!("/api/backups/configs/{id}");
+        ConfigCommand::Remove {
+            id,
+            delete_artifacts,
+        } => {
+            let artifacts = if delete_artifacts { "delete" } else { "keep" };
+            let path = format!("/api/backups/configs/{id}?artifacts={artifacts}");
             to.client.delete(&path).await.map(drop)
         }
     }
@@ -112,8 +143,13 @@ impl AddArgs {
             "compression": self.compression,
             "retention_count": self.keep,
             "retention_days": self.keep_days,
+            "missed_policy": self.missed,
+            "missed_window": self.missed_window,
+            "jitter_seconds": self.jitter,
+            "blackout": self.blackout,
             "verify_upload": !self.no_verify,
         });
+        self.keep_periods(&mut body);
         if self.keep_days.is_some() {
             body["retention_mode"] = json!("time");
         }
@@ -121,6 +157,26 @@ impl AddArgs {
             body["credentials"] = json!({ key: typed::first_line()? });
         }
         Ok(body)
+    }
+}
+
+impl AddArgs {
+    /// Fewer the older they are; what is not named keeps none.
+    fn keep_periods(&self, body: &mut Value) {
+        let periods = [
+            ("keep_daily", self.keep_daily),
+            ("keep_weekly", self.keep_weekly),
+            ("keep_monthly", self.keep_monthly),
+            ("keep_yearly", self.keep_yearly),
+        ];
+        if periods.iter().all(|(_, number)| number.is_none()) {
+            return;
+        }
+        body["retention_mode"] = json!("gfs");
+        body["keep_last"] = json!(self.keep.unwrap_or(0));
+        for (name, number) in periods {
+            body[name] = json!(number.unwrap_or(0));
+        }
     }
 }
 

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     aggregate::{Aggregate, Refusal},
+    blackout::Blackout,
+    calendar::MAX_JITTER,
     event::{Scope, StreamKind},
     failure::FieldErrors,
     hook::{self, Hook, Phase},
@@ -18,7 +20,7 @@ use super::{
     manifest::Compression,
     retention,
     schedule::{self, Schedule},
-    slots::{MissedPolicy, Slots},
+    slots::{MissedPolicy, Passed, Slots},
     text,
 };
 
@@ -59,6 +61,12 @@ pub struct ConfigSpec {
     /// What becomes of slots that passed while the server did not run.
     #[serde(default, skip_serializing_if = "MissedPolicy::is_default")]
     pub missed_policy: MissedPolicy,
+    /// Slots are heeded up to so many seconds later, each config at its own.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub jitter_seconds: u32,
+    /// Hours in which the schedule starts nothing, as `Blackout` reads them; empty: there are none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub blackout: String,
     #[serde(default = "yes")]
     pub enabled: bool,
     #[serde(default)]
@@ -91,6 +99,14 @@ fn utc() -> String {
     "UTC".to_owned()
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the form that serde asks for"
+)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
 fn yes() -> bool {
     true
 }
@@ -110,6 +126,8 @@ impl Default for ConfigSpec {
             schedule_cron: String::new(),
             time_zone: utc(),
             missed_policy: MissedPolicy::default(),
+            jitter_seconds: 0,
+            blackout: String::new(),
             enabled: true,
             compression: Compression::Gzip,
             retention: Retention::default(),
@@ -156,10 +174,10 @@ pub enum ConfigCommand {
     SetTrigger {
         trigger: Option<Trigger>,
     },
-    /// Slots came due and end without a run: `busy` is the run that was in their way, if one was.
+    /// Slots came due and end without a run.
     PassSlots {
         slots: Slots,
-        busy: Option<RunId>,
+        why: Passed,
     },
     /// The clock had been wrong by more than may be waited for: slots are due again from `now` on.
     SetClockBack {
@@ -195,6 +213,9 @@ pub enum ConfigEvent {
     /// They passed while nobody could look: the server did not run, or its clock was set.
     #[serde(rename = "config.slots_missed")]
     SlotsMissed { slots: Slots },
+    /// They came in a blackout; a later run makes up for them.
+    #[serde(rename = "config.slots_blacked_out")]
+    SlotsBlackedOut { slots: Slots },
     #[serde(rename = "config.clock_set_back")]
     ClockSetBack { now: DateTime<Utc> },
     #[serde(rename = "config.overdue")]
@@ -256,9 +277,10 @@ impl Aggregate for Config {
                 None if self.has_trigger => vec![ConfigEvent::TriggerRevoked {}],
                 None => vec![],
             }),
-            ConfigCommand::PassSlots { slots, busy } => Ok(vec![match busy {
-                Some(run) => ConfigEvent::SlotsSkipped { slots, run },
-                None => ConfigEvent::SlotsMissed { slots },
+            ConfigCommand::PassSlots { slots, why } => Ok(vec![match why {
+                Passed::Busy(run) => ConfigEvent::SlotsSkipped { slots, run },
+                Passed::Missed => ConfigEvent::SlotsMissed { slots },
+                Passed::BlackedOut => ConfigEvent::SlotsBlackedOut { slots },
             }]),
             ConfigCommand::SetClockBack { now } => Ok(vec![ConfigEvent::ClockSetBack { now }]),
             ConfigCommand::TellOverdue { how, promised } => {
@@ -296,6 +318,7 @@ impl Aggregate for Config {
             ConfigEvent::TriggerRevoked {} => self.has_trigger = false,
             ConfigEvent::SlotsSkipped { .. }
             | ConfigEvent::SlotsMissed { .. }
+            | ConfigEvent::SlotsBlackedOut { .. }
             | ConfigEvent::ClockSetBack { .. } => {}
             ConfigEvent::Overdue { how, promised } => self.overdue = Some((*how, *promised)),
         }
@@ -343,6 +366,17 @@ pub fn check(spec: &ConfigSpec) -> Result<(), FieldErrors> {
         && !(1..=24 * 31).contains(&hours)
     {
         errors.add("missed_window", "use between 1 and 744 hours");
+    }
+    if spec.jitter_seconds > MAX_JITTER {
+        errors.add(
+            "jitter_seconds",
+            format!("use at most {MAX_JITTER} seconds"),
+        );
+    }
+    if !spec.blackout.is_empty()
+        && let Err(problem) = Blackout::parse(&spec.blackout)
+    {
+        errors.add("blackout", problem);
     }
     errors.merge(retention::check(&spec.retention));
     for phase in [Phase::Before, Phase::After] {

@@ -2,10 +2,9 @@
 //! when that has lasted: until the slot after it, or for a day where slots are further apart.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
-use super::schedule::Schedule;
+use super::calendar::Calendar;
 
 /// A backup takes its time: a slot this much over is not late yet.
 pub const GRACE: TimeDelta = TimeDelta::minutes(5);
@@ -31,17 +30,21 @@ impl Overdue {
 /// `since`: when the newest good backup was asked for, or when the schedule was set, whichever is later.
 /// What is overdue since then, if anything: how much, and the first slot that was not kept.
 pub fn judge(
-    schedule: &Schedule,
-    zone: Tz,
+    calendar: &Calendar,
     since: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Option<(Overdue, DateTime<Utc>)> {
-    let promised = schedule.next_after(since, zone)?;
-    if promised + GRACE >= now {
+    let mut slots = calendar.slots(since);
+    let promised = slots.next()?;
+    if promised.at + GRACE >= now {
         return None;
     }
-    let next = schedule.next_after(promised, zone);
-    let given_up = next.map_or(promised + LONGEST, |next| next.min(promised + LONGEST));
+    let longest = promised.at + LONGEST;
+    // What came in the same blackout is the same promise.
+    let same = |held| held == promised.held_until && promised.held_until.is_some();
+    let next = slots.find(|due| !same(due.held_until));
+    let given_up = next.map_or(longest, |next| next.at.min(longest));
+    let promised = promised.slot;
     let how = if given_up + GRACE < now {
         Overdue::Missed
     } else {
@@ -53,6 +56,7 @@ pub fn judge(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{config::ConfigSpec, ids::ConfigId};
 
     #[test]
     fn late_then_missed_by_the_schedules_own_measure() {
@@ -68,8 +72,12 @@ mod tests {
             ("0 2 1 * *", "2026-12-02T01:00:00Z", Some(Overdue::Late)),
             ("0 2 1 * *", "2026-12-02T02:06:00Z", Some(Overdue::Missed)),
         ] {
-            let schedule = Schedule::parse(cron).unwrap();
-            let found = judge(&schedule, Tz::UTC, time(since), time(now));
+            let spec = ConfigSpec {
+                schedule_cron: cron.to_owned(),
+                ..ConfigSpec::default()
+            };
+            let calendar = Calendar::of(ConfigId(1), &spec).unwrap();
+            let found = judge(&calendar, time(since), time(now));
             assert_eq!(found.map(|it| it.0), expected, "{cron} {now}");
         }
     }

@@ -4,6 +4,8 @@ pub mod access;
 pub mod aggregate;
 pub mod app;
 pub mod audit;
+pub mod blackout;
+pub mod calendar;
 pub mod config;
 pub mod event;
 pub mod failure;

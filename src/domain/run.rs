@@ -6,7 +6,7 @@
 //!    └── waiting ◄   └─► cancelled
 //! ```
 //!
-//! An artifact of a success may go later (`expired`, then `pruned`); the run stays a success.
+//! An artifact of a success may go later (`expired` or `discarded`, then `pruned`); the run stays a success.
 //!
 //! The aggregate is the fence: a job may run twice, but only the present attempt's outcomes are
 //! taken. An attempt that a crash ended is interrupted by whoever finds it, and the next attempt
@@ -188,6 +188,8 @@ pub enum RunCommand {
     Expire {
         rule: Retention,
     },
+    /// Somebody removes the config and its artifacts with it.
+    Discard,
     /// The artifact is gone from the target.
     ConfirmPruned,
 }
@@ -248,6 +250,9 @@ pub enum RunEvent {
     /// The rule, as it was, let the artifact go; its deletion follows.
     #[serde(rename = "run.expired")]
     Expired { rule: Retention },
+    /// Its config was removed, and its artifact was to go with it; its deletion follows.
+    #[serde(rename = "run.discarded")]
+    Discarded {},
     #[serde(rename = "run.pruned")]
     Pruned {},
 }
@@ -298,7 +303,7 @@ pub struct Run {
     /// Keys that attempts without success may have left something under.
     pub abandoned: Vec<(ConfigSpec, String)>,
     pub cancel_requested: bool,
-    /// Retention let the artifact go.
+    /// The artifact was let go, by retention or with its config.
     pub expired: bool,
     /// And it is deleted.
     pub pruned: bool,
@@ -387,7 +392,8 @@ impl Aggregate for Run {
                 self.must_run(attempt)?;
                 Ok(vec![RunEvent::Cancelled {}])
             }
-            RunCommand::Expire { rule } => self.expire(rule),
+            RunCommand::Expire { rule } => self.let_go(RunEvent::Expired { rule }),
+            RunCommand::Discard => self.let_go(RunEvent::Discarded {}),
             RunCommand::ConfirmPruned => match (self.expired, self.pruned) {
                 (false, _) => Err(Refusal::Conflict(format!("run {} is kept", self.id))),
                 (true, false) => Ok(vec![RunEvent::Pruned {}]),
@@ -447,7 +453,7 @@ impl Aggregate for Run {
                 self.status = RunStatus::Cancelled;
                 self.abandon();
             }
-            RunEvent::Expired { .. } => self.expired = true,
+            RunEvent::Expired { .. } | RunEvent::Discarded {} => self.expired = true,
             RunEvent::Pruned {} => self.pruned = true,
         }
     }
@@ -529,10 +535,11 @@ impl Run {
         }
     }
 
-    fn expire(&self, rule: Retention) -> Result<Vec<RunEvent>, Refusal> {
+    /// From that event on nobody may count on the artifact.
+    fn let_go(&self, event: RunEvent) -> Result<Vec<RunEvent>, Refusal> {
         match self.status {
             RunStatus::Success if self.expired => Ok(vec![]),
-            RunStatus::Success => Ok(vec![RunEvent::Expired { rule }]),
+            RunStatus::Success => Ok(vec![event]),
             RunStatus::Absent => Err(Refusal::NotFound("the run".into())),
             _ => Err(Refusal::Conflict(format!(
                 "run {} has no artifact that could go: it is {}",

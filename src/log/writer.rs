@@ -27,6 +27,8 @@ use crate::{
 
 /// How many units one transaction takes at most.
 const GROUP: usize = 64;
+/// Events a statement: SQLite takes at most 32,766 values in one.
+const ROWS: usize = 2000;
 
 type Answer = Box<dyn FnOnce(Result<(), DbErr>) + Send>;
 type Work = Box<dyn for<'u> FnOnce(&'u mut Unit) -> BoxFuture<'u, Verdict> + Send>;
@@ -172,6 +174,33 @@ impl Unit {
         Ok(state)
     }
 
+    /// The first command of each of many aggregates, written together: what a statement costs is paid once
+    /// for all of them.
+    pub async fn begin_all<A>(&mut self, commands: Vec<(i64, A::Command)>) -> Result<(), LogError>
+    where
+        A: Aggregate,
+        A::Event: TryFrom<Event> + Into<Event> + Clone,
+    {
+        let at = self.now();
+        let (mut rows, mut added) = (Vec::new(), Vec::new());
+        for (id, command) in commands {
+            let mut state = A::default();
+            let events = state.decide(command)?;
+            for event in &events {
+                state.evolve(event);
+            }
+            let stream = StreamId { kind: A::KIND, id };
+            for (event, version) in events.into_iter().zip(1..) {
+                let (row, recorded) =
+                    self.chained(stream, version, state.scope(), at, event.into())?;
+                rows.push(row);
+                added.push(recorded);
+            }
+        }
+        self.store(rows).await?;
+        self.project(added).await
+    }
+
     /// Appends to a stream that is at `version`, and brings the read models along.
     pub async fn append(
         &mut self,
@@ -184,10 +213,18 @@ impl Unit {
             return Ok(());
         }
         let at = self.now();
-        let mut added = Vec::with_capacity(events.len());
+        let (mut rows, mut added) = (Vec::new(), Vec::new());
         for (event, version) in events.into_iter().zip(version + 1..) {
-            added.push(self.insert(stream, version, scope, at, event).await?);
+            let (row, recorded) = self.chained(stream, version, scope, at, event)?;
+            rows.push(row);
+            added.push(recorded);
         }
+        self.store(rows).await?;
+        self.project(added).await
+    }
+
+    /// Brings the read models along.
+    async fn project(&mut self, added: Vec<Recorded>) -> Result<(), LogError> {
         for projection in self.projections.iter() {
             projection.apply(&self.tx, &added).await?;
         }
@@ -206,14 +243,15 @@ impl Unit {
             .await
     }
 
-    async fn insert(
+    /// The next link of the chain, not stored yet.
+    fn chained(
         &mut self,
         stream: StreamId,
         version: i64,
         scope: Scope,
         at: chrono::DateTime<chrono::Utc>,
         event: Event,
-    ) -> Result<Recorded, LogError> {
+    ) -> Result<(entity::Model, Recorded), LogError> {
         let (name, schema, data) = codec::encode(&event)?;
         let actor = serde_json::to_string(&self.cause.actor).unwrap_or_default();
         let mut row = entity::Model {
@@ -253,16 +291,28 @@ impl Unit {
             at,
             hash: hex::encode(&row.hash),
         };
-        let inserted = entity::Entity::insert(row.into_active_model().reset_all())
-            .exec_without_returning(&self.tx)
-            .await;
-        match inserted {
-            Ok(_) => Ok(recorded),
-            Err(error) if is_unique_violation(&error) => {
-                Err(LogError::Conflict(stream.kind.name(), stream.id))
+        Ok((row, recorded))
+    }
+
+    async fn store(&self, rows: Vec<entity::Model>) -> Result<(), LogError> {
+        for rows in rows.chunks(ROWS) {
+            let models = rows
+                .iter()
+                .map(|row| row.clone().into_active_model().reset_all());
+            let inserted = entity::Entity::insert_many(models)
+                .exec_without_returning(&self.tx)
+                .await;
+            match inserted {
+                Ok(_) => {}
+                Err(error) if is_unique_violation(&error) => {
+                    let row = &rows[0];
+                    let kind = StreamKind::parse(&row.stream_kind).map_or("", StreamKind::name);
+                    return Err(LogError::Conflict(kind, row.stream_id));
+                }
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => Err(error.into()),
         }
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Backup configs, under the table name of the module that Holdfast replaces.
 
-use sea_orm::{QueryOrder, entity::prelude::*};
+use sea_orm::{FromQueryResult, QueryOrder, QuerySelect, entity::prelude::*};
 use serde::Serialize;
 
 use super::{from_json, table::ReadModel, to_json};
@@ -13,6 +13,9 @@ use crate::{
     },
     log::Recorded,
 };
+
+/// Ids in one statement.
+const AT_ONCE: usize = 10_000;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, DeriveEntityModel)]
 #[sea_orm(table_name = "backup_configs")]
@@ -130,7 +133,9 @@ impl ReadModel for Configs {
                 trigger_secret: None,
                 ..row
             }),
-            ConfigEvent::SlotsSkipped { slots, .. } | ConfigEvent::SlotsMissed { slots } => {
+            ConfigEvent::SlotsSkipped { slots, .. }
+            | ConfigEvent::SlotsMissed { slots }
+            | ConfigEvent::SlotsBlackedOut { slots } => {
                 row.map(|row| row.with_slots_until(slots.last.timestamp_millis()))
             }
             ConfigEvent::ClockSetBack { now } => row.map(|row| Model {
@@ -161,6 +166,38 @@ impl Model {
     pub fn spec(&self) -> ConfigSpec {
         from_json(&self.spec)
     }
+}
+
+/// As much of a config with a schedule as says whether its slots have to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
+pub struct Cursor {
+    pub id: i64,
+    pub revision: i32,
+    pub slots_until: i64,
+}
+
+/// Of all enabled configs with a schedule.
+pub async fn cursors(db: &impl ConnectionTrait) -> Result<Vec<Cursor>, DbErr> {
+    Entity::find()
+        .select_only()
+        .columns([Column::Id, Column::Revision, Column::SlotsUntil])
+        .filter(Column::RemovedAt.is_null())
+        .filter(Column::Enabled.eq(true))
+        .filter(Column::ScheduleCron.ne(""))
+        .order_by_asc(Column::Id)
+        .into_model()
+        .all(db)
+        .await
+}
+
+/// Those of these ids, by id.
+pub async fn of_ids(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Model>, DbErr> {
+    let mut found = Vec::with_capacity(ids.len());
+    for ids in ids.chunks(AT_ONCE) {
+        let query = Entity::find().filter(Column::Id.is_in(ids.iter().copied()));
+        found.extend(query.order_by_asc(Column::Id).all(db).await?);
+    }
+    Ok(found)
 }
 
 /// Configs of an app that are not removed, oldest first: "the first config" is the first of them.

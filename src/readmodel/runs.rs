@@ -10,7 +10,7 @@ use crate::{
         failure::Failure,
         ids::{AppId, ConfigId, RunId},
         manifest::{Artifact, Fingerprint},
-        run::{Obligation, Pin, RequestKey, RunEvent, Stage},
+        run::{Obligation, Pin, RequestKey, RunEvent, Stage, Trigger},
     },
     log::Recorded,
 };
@@ -59,7 +59,7 @@ pub struct Model {
     pub stages: String,
     /// `RequestKey` of whoever asked for it.
     pub request_key: Option<String>,
-    /// When retention let the artifact go: it counts for nothing since.
+    /// When retention, or whoever removed the config, let the artifact go: it counts for nothing since.
     pub expired_at: Option<i64>,
     /// When it was deleted.
     pub pruned_at: Option<i64>,
@@ -220,7 +220,7 @@ impl Model {
                 self.finish("cancelled", at);
                 self.clear_failure();
             }
-            RunEvent::Expired { .. } => self.expired_at = Some(at),
+            RunEvent::Expired { .. } | RunEvent::Discarded {} => self.expired_at = Some(at),
             RunEvent::Pruned {} => self.pruned_at = Some(at),
         }
     }
@@ -286,7 +286,7 @@ impl Model {
         }
         self.expired_at.map(|_| {
             format!(
-                "the backup of run {} is not kept any more: retention deleted it",
+                "the backup of run {} is not kept any more: retention deleted it, or whoever removed its config",
                 self.id
             )
         })
@@ -366,6 +366,25 @@ pub async fn unfinished_of(
         .await
 }
 
+/// Config and oldest unfinished run of each of these configs that has one. At most some thousand.
+pub async fn unfinished_of_configs(
+    db: &impl ConnectionTrait,
+    configs: &[i64],
+) -> Result<Vec<(i64, RunId)>, DbErr> {
+    let rows: Vec<(i64, i64)> = Entity::find()
+        .select_only()
+        .column(Column::BackupConfigId)
+        .column_as(Column::Id.min(), "oldest")
+        .filter(Column::BackupConfigId.is_in(configs.iter().copied()))
+        .filter(Column::Status.is_in(["queued", "running"]))
+        .group_by(Column::BackupConfigId)
+        .into_tuple()
+        .all(db)
+        .await?;
+    let pairs = rows.into_iter();
+    Ok(pairs.map(|(config, run)| (config, RunId(run))).collect())
+}
+
 /// The run that this config was asked for under that key, if any.
 pub async fn requested_as(
     db: &impl ConnectionTrait,
@@ -403,6 +422,24 @@ pub async fn newest_ended(
         .filter(Column::Status.is_in(["success", "failed"]))
         .order_by_desc(Column::FinishedAt)
         .order_by_desc(Column::Id)
+        .one(db)
+        .await
+}
+
+/// When the newest run of that config that was so triggered was requested, in Unix milliseconds.
+pub async fn newest_triggered(
+    db: &impl ConnectionTrait,
+    config: ConfigId,
+    trigger: &Trigger,
+) -> Result<Option<i64>, DbErr> {
+    Entity::find()
+        .select_only()
+        .column(Column::RequestedAt)
+        .filter(Column::BackupConfigId.eq(config.0))
+        .filter(Column::Trigger.eq(trigger.name()))
+        .order_by_desc(Column::Id)
+        .limit(1)
+        .into_tuple()
         .one(db)
         .await
 }

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use super::parts::Badge;
 use crate::{
     domain::{
+        calendar::Calendar,
         lateness::{self, Overdue},
-        schedule::{self, Schedule},
     },
     readmodel::{configs, overview::Beat},
 };
@@ -100,23 +100,18 @@ fn next_run(
     if !config.enabled {
         return (if at_work { Next::Now } else { Next::Paused }, None);
     }
-    let (Ok(schedule), Some(zone)) = (
-        Schedule::parse(&config.schedule_cron),
-        schedule::zone(&config.spec().time_zone),
-    ) else {
+    let Some(calendar) = Calendar::of(config.config_id(), &config.spec()) else {
         return (if at_work { Next::Now } else { Next::Manual }, None);
     };
     // What a schedule promised before it was changed is no promise any more.
     let since = success.map_or(config.updated_at, |beat| {
         beat.requested_at.max(config.updated_at)
     });
-    let overdue = lateness::judge(&schedule, zone, at(since), now);
+    let overdue = lateness::judge(&calendar, at(since), now);
     let next = match overdue {
         _ if at_work => Next::Now,
         Some((_, promised)) => Next::Overdue(promised),
-        None => schedule
-            .next_after(now, zone)
-            .map_or(Next::Manual, Next::At),
+        None => calendar.next_heeded(now).map_or(Next::Manual, Next::At),
     };
     (next, overdue.map(|(how, _)| how))
 }

@@ -114,6 +114,12 @@ fn of_config(event: &ConfigEvent) -> String {
         ConfigEvent::SlotsMissed { slots } => {
             format!("{} missed: nobody could look at the time", of_slots(slots))
         }
+        ConfigEvent::SlotsBlackedOut { slots } => {
+            format!(
+                "{} in a blackout: a later run makes up for it",
+                of_slots(slots)
+            )
+        }
         ConfigEvent::ClockSetBack { .. } => {
             "The server's clock was set back; slots count from now".to_owned()
         }
@@ -183,6 +189,7 @@ fn of_run(event: &RunEvent) -> String {
             "Let go by retention: {}",
             catalog::retention_words(*rule).to_lowercase()
         ),
+        RunEvent::Discarded {} => "Let go with its config".to_owned(),
         RunEvent::Pruned {} => "Its backup was deleted".to_owned(),
     }
 }

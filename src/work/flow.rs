@@ -64,7 +64,9 @@ fn after_run(run: RunId, change: &RunEvent) -> Vec<Order> {
             vec![Order::now(Job::BackUp { run, attempt })]
         }
         RunEvent::Succeeded { .. } => vec![Order::now(Job::Retain { run })],
-        RunEvent::Expired { .. } => vec![Order::now(Job::Prune { run })],
+        RunEvent::Expired { .. } | RunEvent::Discarded {} => {
+            vec![Order::now(Job::Prune { run })]
+        }
         _ => vec![],
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    app::{AppError, Holdfast},
+    app::{AppError, Holdfast, Settings},
     domain::ids::{RestoreId, RunId},
 };
 
@@ -11,13 +11,24 @@ use crate::{
 #[derive(Debug, PartialEq, Eq)]
 pub struct Queue {
     pub name: &'static str,
-    /// Jobs at work at the same time.
-    pub concurrency: usize,
+    /// Jobs at work at the same time, where the server was not told otherwise.
+    concurrency: usize,
+}
+
+impl Queue {
+    /// Jobs at work at the same time. Those that wait are taken in the order in which they came.
+    pub fn at_once(&self, settings: &Settings) -> usize {
+        if *self == BACKUPS {
+            settings.backups
+        } else {
+            self.concurrency
+        }
+    }
 }
 
 pub const BACKUPS: Queue = Queue {
     name: "backup",
-    concurrency: 4,
+    concurrency: Settings::BACKUPS,
 };
 pub const RESTORES: Queue = Queue {
     name: "restore",

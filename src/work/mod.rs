@@ -64,6 +64,7 @@ impl Work {
         }
         tasks.spawn(notify::listen(holdfast.clone(), stop.clone()));
         tasks.spawn(notify::deliver(holdfast.clone(), stop.clone()));
+        tasks.spawn(tick::slots(holdfast.clone(), stop.clone()));
         tasks.spawn(tick::run(holdfast.clone(), stop.clone()));
         tasks.spawn(tick::labels(holdfast.clone(), stop.clone()));
         Ok(Self {

@@ -9,6 +9,8 @@ use tokio_util::sync::CancellationToken;
 use crate::app::{AppError, Holdfast};
 
 const PERIOD: Duration = Duration::from_secs(5);
+/// At most so long until slots are looked at: configs are added, and clocks are set.
+const LOOK: Duration = Duration::from_secs(1);
 /// Between looks at the labels of services: each asks the engine about all of them.
 const LABELS: Duration = Duration::from_secs(10 * 60);
 
@@ -21,6 +23,23 @@ pub async fn run(holdfast: Holdfast, stop: CancellationToken) {
         }
         if let Err(error) = tick(&holdfast).await {
             tracing::error!(%error, "the clock's work is tried again");
+        }
+    }
+}
+
+/// Apart from the rest, which may wait for others: a slot is settled when it is due.
+pub async fn slots(holdfast: Holdfast, stop: CancellationToken) {
+    loop {
+        let pause = match holdfast.settle_slots().await {
+            Ok(next) => next.unwrap_or(LOOK).min(LOOK),
+            Err(error) => {
+                tracing::error!(%error, "slots are looked at again");
+                LOOK
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }
@@ -48,6 +67,5 @@ async fn tick(holdfast: &Holdfast) -> Result<(), AppError> {
     if forsaken > 0 {
         tracing::warn!(forsaken, "jobs without a worker are settled");
     }
-    holdfast.settle_slots().await?;
     holdfast.tell_overdue().await
 }

@@ -188,7 +188,7 @@ fn spawn(
     };
     let worker = WorkerBuilder::new(name.as_str())
         .backend(storage.poll_with_strategy(doorbell))
-        .concurrency(queue.concurrency)
+        .concurrency(queue.at_once(holdfast.settings()))
         .parallelize(tokio::spawn)
         .data(context)
         .build(handle);

@@ -18,6 +18,7 @@ mod postgres;
 #[path = "../it/pages/site.rs"]
 #[allow(dead_code)]
 mod site;
+mod slots;
 mod stages;
 
 use std::{
@@ -31,6 +32,7 @@ const SECTIONS: &[Section] = &[
     ("stages", stages::run), //
     ("memory", memory::run),
     ("log", log::run),
+    ("slots", slots::run),
     ("postgres", postgres::run),
     ("dashboard", dashboard::run),
 ];

@@ -4,7 +4,10 @@
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use holdfast::{
-    domain::event::{Event, StreamKind},
+    domain::{
+        config::{ConfigEvent, ConfigSpec},
+        event::{Event, StreamKind},
+    },
     log::{decode, encode},
 };
 
@@ -59,6 +62,28 @@ fn a_restore_of_an_upload_is_still_read_and_still_written() {
     assert_eq!(data, golden.trim_end());
     let read = decode(StreamKind::Restore, &name, schema, &golden).unwrap();
     assert_eq!(read, event);
+}
+
+/// What a spec says only when it is set.
+#[test]
+fn jitter_and_blackout_are_still_read_and_still_written() {
+    let spec = ConfigSpec {
+        jitter_seconds: 300,
+        blackout: "08:00-18:00 Mon-Fri".into(),
+        ..samples::config_spec()
+    };
+    let event = Event::from(ConfigEvent::Changed { revision: 4, spec });
+    let (name, schema, data) = encode(&event).unwrap();
+    let path = folder().join(format!("{name}.v{schema}.blackout.json"));
+    if std::env::var("HOLDFAST_GOLDEN").is_ok() && !path.exists() {
+        fs::write(&path, format!("{data}\n")).unwrap();
+    }
+    let golden = fs::read_to_string(&path).unwrap();
+    assert_eq!(data, golden.trim_end());
+    assert_eq!(
+        decode(StreamKind::Config, &name, schema, &golden).unwrap(),
+        event
+    );
 }
 
 #[test]

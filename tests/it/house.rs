@@ -106,6 +106,8 @@ impl House {
             docker_host: None,
             helper_image: BUSYBOX.to_owned(),
             stall,
+            target_stall: stall,
+            backups: 4,
             keep_undo: 3600,
             exec_hooks: true,
             attempts: 2,

@@ -1,5 +1,7 @@
 //! What labels of a running service ask for is made without anybody clicking, and only once.
 
+use holdfast::app::Artifacts;
+
 use crate::{
     bed,
     house::{House, postgres},
@@ -39,7 +41,7 @@ async fn a_service_is_backed_up_as_its_labels_say() {
     assert_eq!(configs().await.len(), 1);
     let removed = house
         .holdfast
-        .remove_config(&house.caller, made[0].config_id())
+        .remove_config(&house.caller, made[0].config_id(), Artifacts::Keep)
         .await;
     removed.unwrap();
     assert_eq!(house.holdfast.heed_labels().await.unwrap(), 0);

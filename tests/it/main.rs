@@ -15,6 +15,7 @@ mod bucket;
 mod cli;
 mod crash;
 mod detected;
+mod discard;
 mod docker;
 mod domain;
 mod elsewhere;

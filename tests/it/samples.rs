@@ -57,6 +57,8 @@ pub fn config_spec() -> ConfigSpec {
         pre_hooks: vec![],
         post_hooks: vec![],
         ping: None,
+        jitter_seconds: 0,
+        blackout: String::new(),
     }
 }
 
@@ -191,6 +193,7 @@ pub fn all() -> Vec<Event> {
         }
         .into(),
         ConfigEvent::SlotsMissed { slots: slots() }.into(),
+        ConfigEvent::SlotsBlackedOut { slots: slots() }.into(),
         ConfigEvent::ClockSetBack { now: time() }.into(),
         ConfigEvent::Overdue {
             how: Overdue::Missed,
@@ -252,6 +255,7 @@ pub fn all() -> Vec<Event> {
         RunEvent::Expired {
             rule: Retention::Count { count: 7 },
         },
+        RunEvent::Discarded {},
         RunEvent::Pruned {},
     ];
     events.extend(run.map(Event::from));

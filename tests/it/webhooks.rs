@@ -136,6 +136,8 @@ async fn open(data: &TempDir, private_webhooks: bool) -> Opened {
         docker_host: None,
         helper_image: crate::bed::BUSYBOX.to_owned(),
         stall: 10,
+        target_stall: 10,
+        backups: 4,
         keep_undo: 3600,
         exec_hooks: false,
         private_targets: false,

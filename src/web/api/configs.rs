@@ -6,7 +6,11 @@ pub(super) mod output;
 mod retention;
 mod trigger;
 
-use poem_openapi::{OpenApi, param::Path, payload::Json};
+use poem_openapi::{
+    OpenApi,
+    param::{Path, Query},
+    payload::Json,
+};
 
 pub use self::output::next_run;
 use self::{
@@ -21,7 +25,7 @@ use super::{
     error::ApiError,
     visit::Visit,
 };
-use crate::domain::ids::ConfigId;
+use crate::{app::Artifacts, domain::ids::ConfigId};
 
 pub struct Configs;
 
@@ -131,16 +135,30 @@ impl Configs {
         Ok(Done)
     }
 
-    /// Removes a config; its runs and artifacts stay
+    /// Removes a config; its runs stay, and its artifacts too unless they are to be deleted
+    ///
+    /// What is to be deleted can be restored no more from the answer on. While a restore reads one of the
+    /// artifacts, nothing is removed: 409.
     #[oai(
         path = "/backups/configs/:id",
         method = "delete",
         operation_id = "remove_config"
     )]
-    async fn remove_config(&self, visit: Visit, id: Path<i64>) -> Result<Done, ApiError> {
+    async fn remove_config(
+        &self,
+        visit: Visit,
+        id: Path<i64>,
+        /// `keep` (the default) or `delete`
+        artifacts: Query<Option<String>>,
+    ) -> Result<Done, ApiError> {
+        let artifacts = match artifacts.0.as_deref() {
+            None | Some("keep") => Artifacts::Keep,
+            Some("delete") => Artifacts::Delete,
+            Some(_) => return Err(ApiError::invalid("artifacts", "use keep or delete")),
+        };
         visit
             .holdfast
-            .remove_config(&visit.caller, ConfigId(*id))
+            .remove_config(&visit.caller, ConfigId(*id), artifacts)
             .await?;
         Ok(Done)
     }

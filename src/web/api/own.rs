@@ -24,7 +24,7 @@ use super::{
 use crate::{
     app::{AppError, ConfigInput, KeepInput, own},
     domain::{
-        ids::RunId,
+        ids::{ConfigId, RunId},
         retention::{Gfs, Retention},
         secret::Secret,
     },
@@ -225,7 +225,7 @@ async fn config(visit: &Visit) -> Answer<OwnConfig> {
     Ok(Json(OwnConfig {
         enabled: spec.enabled,
         compact: own::is_compact(&spec),
-        next_run_at: next_run(&spec, now).map(Into::into),
+        next_run_at: next_run(ConfigId::OWN, &spec, now).map(Into::into),
         target_config_json: target_settings(&spec),
         compression: spec.compression.name().to_owned(),
         retention_mode: spec.retention.mode().to_owned(),

@@ -153,7 +153,12 @@ impl Facts {
         let newest = newest.max_by_key(|beat| beat.id);
         let next = configs
             .iter()
-            .filter_map(|config| Some((next_run(&config.spec(), self.now)?, *config)))
+            .filter_map(|config| {
+                Some((
+                    next_run(config.config_id(), &config.spec(), self.now)?,
+                    *config,
+                ))
+            })
             .min_by_key(|(at, _)| *at);
         let totals = self.totals.get(&app.id);
         let unprotected = self.unprotected.get(&app.id);

@@ -62,6 +62,7 @@ struct Last {
 #[template(path = "app/_configs.html")]
 struct Configs {
     slug: String,
+    name: String,
     rows: Vec<ConfigRow>,
     /// Services with data that no enabled config covers, and what they hold.
     unprotected: Vec<(String, String)>,
@@ -192,6 +193,7 @@ impl Configs {
         let unprotected = unprotected.await?.into_values().flatten();
         Ok(Self {
             slug: app.slug.clone(),
+            name: app.name.clone(),
             rows,
             unprotected: unprotected
                 .map(|found| (found.service, found.holds))

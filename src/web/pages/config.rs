@@ -23,7 +23,7 @@ pub use self::{
     values::Values,
 };
 use crate::{
-    app::AppError,
+    app::{AppError, Artifacts},
     domain::{
         access::Role,
         failure::FieldErrors,
@@ -172,11 +172,23 @@ async fn start(visit: &Visit, config: ConfigId) -> Result<Response, WebError> {
 }
 
 #[handler]
-pub async fn delete(visit: Visit, Path(id): Path<i64>, _form: Form) -> Result<Response, WebError> {
+pub async fn delete(visit: Visit, Path(id): Path<i64>, form: Form) -> Result<Response, WebError> {
     let (app, _) = present(&visit, ConfigId(id)).await?;
+    // Deleting artifacts is asked for by typing, as a restore is.
+    let artifacts = match form.text("confirm") {
+        "" => Artifacts::Keep,
+        typed if typed == app.name => Artifacts::Delete,
+        _ => {
+            let problem = format!(
+                "type {} to delete its backups too; nothing was deleted",
+                app.name
+            );
+            return Err(AppError::Conflict(problem).into());
+        }
+    };
     visit
         .holdfast
-        .remove_config(&visit.caller, ConfigId(id))
+        .remove_config(&visit.caller, ConfigId(id), artifacts)
         .await?;
     Ok(visit.browser.go(&format!("/apps/{}", app.slug)))
 }

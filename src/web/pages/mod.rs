@@ -15,6 +15,7 @@ pub mod run;
 mod schedule;
 mod setup;
 mod theme;
+mod trigger;
 mod upload;
 mod webhooks;
 
@@ -46,6 +47,11 @@ pub fn routes() -> Route {
         .at("/configs/:id/run", post(config::back_up))
         .at("/configs/:id/retention", get(retention::show))
         .at("/configs/:id/delete", post(config::delete))
+        .at(
+            "/configs/:id/trigger",
+            get(trigger::show).post(trigger::issue),
+        )
+        .at("/configs/:id/trigger/revoke", post(trigger::revoke))
         .at("/schedule", get(schedule::preview))
         .at("/targets/trial", post(config::try_target))
         .at("/runs/:id", get(run::show))

@@ -5,7 +5,7 @@ use poem::{Response, handler, http::StatusCode};
 
 use super::{
     config::{Asked, Choice, Values, targets},
-    schedule::Preview,
+    schedule::{Planned, Preview},
 };
 use crate::{
     app::{AppError, own},
@@ -134,8 +134,11 @@ async fn respond(
             .help("An IANA name, or UTC.")
             .required(),
         preview: Preview::new(
-            values.get("schedule_cron"),
-            values.get("time_zone"),
+            &Planned {
+                schedule_cron: values.get("schedule_cron").to_owned(),
+                time_zone: values.get("time_zone").to_owned(),
+                ..Planned::default()
+            },
             visit.now,
         ),
         enabled: !values.get("enabled").is_empty(),

@@ -6,18 +6,28 @@ use poem::{Response, handler, http::StatusCode, web::Query};
 use serde::Deserialize;
 
 use crate::{
-    domain::schedule::{self, Schedule},
+    domain::{
+        blackout::Blackout,
+        calendar::Calendar,
+        config::ConfigSpec,
+        ids::ConfigId,
+        schedule::{self, Schedule},
+    },
     web::{errors::WebError, page, parts, request::Visit, words},
 };
 
 const RUNS: usize = 5;
 
-#[derive(Deserialize)]
-struct Asked {
-    #[serde(default)]
-    schedule_cron: String,
-    #[serde(default)]
-    time_zone: String,
+/// As it stands in the form.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Planned {
+    /// Its id, which jitter follows from; 0 while it has none.
+    pub config: i64,
+    pub schedule_cron: String,
+    pub time_zone: String,
+    pub jitter_seconds: String,
+    pub blackout: String,
 }
 
 #[derive(Debug, Template)]
@@ -29,42 +39,59 @@ pub struct Preview {
 }
 
 impl Preview {
-    pub fn new(cron: &str, zone_name: &str, now: DateTime<Utc>) -> Self {
-        let said = words::cron(cron);
-        let mut next = Vec::new();
-        let mut problem = None;
-        match (Schedule::parse(cron), schedule::zone(zone_name)) {
-            _ if cron.is_empty() => {}
-            (Err(error), _) => problem = Some(error.to_string()),
-            (_, None) => problem = Some(format!("there is no time zone {zone_name}")),
-            (Ok(schedule), Some(zone)) => {
-                let mut at = now;
-                while let Some(run) = schedule.next_after(at, zone).filter(|_| next.len() < RUNS) {
-                    next.push(
-                        run.with_timezone(&zone)
-                            .format("%a %-d %b, %H:%M")
-                            .to_string(),
-                    );
-                    at = run;
-                }
-            }
-        }
+    pub fn new(planned: &Planned, now: DateTime<Utc>) -> Self {
+        let spec = ConfigSpec {
+            schedule_cron: planned.schedule_cron.trim().to_owned(),
+            time_zone: planned.time_zone.trim().to_owned(),
+            jitter_seconds: planned.jitter_seconds.trim().parse().unwrap_or_default(),
+            blackout: planned.blackout.trim().to_owned(),
+            ..ConfigSpec::default()
+        };
+        let problem = problem(&spec);
+        let calendar = Calendar::of(ConfigId(planned.config), &spec);
         Self {
-            said,
-            next,
+            said: words::cron(&spec.schedule_cron),
+            next: calendar
+                .filter(|_| problem.is_none())
+                .map_or_else(Vec::new, |calendar| next(&calendar, &spec, now)),
             problem,
         }
     }
 }
 
+fn problem(spec: &ConfigSpec) -> Option<String> {
+    if spec.schedule_cron.is_empty() {
+        return None;
+    }
+    if let Err(error) = Schedule::parse(&spec.schedule_cron) {
+        return Some(error.to_string());
+    }
+    if schedule::zone(&spec.time_zone).is_none() {
+        return Some(format!("there is no time zone {}", spec.time_zone));
+    }
+    let blackout = Some(&spec.blackout).filter(|text| !text.is_empty());
+    blackout.and_then(|text| Blackout::parse(text).err())
+}
+
+/// When runs start; slots of one blackout share theirs.
+fn next(calendar: &Calendar, spec: &ConfigSpec, now: DateTime<Utc>) -> Vec<String> {
+    let form = if spec.jitter_seconds > 0 {
+        "%a %-d %b, %H:%M:%S"
+    } else {
+        "%a %-d %b, %H:%M"
+    };
+    let (mut next, mut at) = (Vec::new(), now);
+    while let Some(run) = calendar.next_heeded(at).filter(|_| next.len() < RUNS) {
+        next.push(run.with_timezone(&calendar.zone()).format(form).to_string());
+        at = run;
+    }
+    next
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "extractors come as values")]
 #[handler]
-pub fn preview(visit: Visit, Query(asked): Query<Asked>) -> Result<Response, WebError> {
-    let preview = Preview::new(
-        asked.schedule_cron.trim(),
-        asked.time_zone.trim(),
-        visit.now,
-    );
+pub fn preview(visit: Visit, Query(planned): Query<Planned>) -> Result<Response, WebError> {
+    let preview = Preview::new(&planned, visit.now);
     page::fragment(StatusCode::OK, &preview)
 }
 
@@ -75,11 +102,26 @@ mod tests {
     #[test]
     fn the_next_five_are_in_the_zone() {
         let now = "2026-11-23T10:00:00Z".parse().unwrap();
-        let shown = Preview::new("0 2 * * *", "Europe/Berlin", now);
+        let planned = |cron: &str, blackout: &str| Planned {
+            schedule_cron: cron.to_owned(),
+            time_zone: "Europe/Berlin".to_owned(),
+            blackout: blackout.to_owned(),
+            ..Planned::default()
+        };
+        let shown = Preview::new(&planned("0 2 * * *", ""), now);
         assert_eq!(shown.said, "Daily at 02:00");
         assert_eq!(shown.next.len(), 5);
         assert_eq!(shown.next[0], "Tue 24 Nov, 02:00");
-        assert!(Preview::new("0 25 * * *", "UTC", now).problem.is_some());
-        assert!(Preview::new("", "UTC", now).next.is_empty());
+        let held = Preview::new(&planned("0 * * * *", "08:00-18:00 Mon-Fri"), now);
+        assert_eq!(held.next[0], "Mon 23 Nov, 18:00");
+        assert_eq!(held.next[1], "Mon 23 Nov, 19:00");
+        for (cron, blackout) in [("0 25 * * *", ""), ("0 2 * * *", "always")] {
+            assert!(
+                Preview::new(&planned(cron, blackout), now)
+                    .problem
+                    .is_some()
+            );
+        }
+        assert!(Preview::new(&planned("", ""), now).next.is_empty());
     }
 }

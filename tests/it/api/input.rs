@@ -452,6 +452,22 @@ fn cases() -> Vec<Case> {
         400,
         "time_zone",
     );
+    for blackout in ["always", "08:00-18:00 Mo", "00:00-24:00", "25:00-26:00"] {
+        case(
+            "POST",
+            CONFIGS,
+            config(&json!({ "blackout": blackout })),
+            400,
+            "blackout",
+        );
+    }
+    case(
+        "POST",
+        CONFIGS,
+        config(&json!({ "jitter_seconds": 21_601 })),
+        400,
+        "jitter_seconds",
+    );
     case(
         "POST",
         CONFIGS,
@@ -662,7 +678,7 @@ fn cases() -> Vec<Case> {
     // What nobody knows behind the `?`.
     case(
         "DELETE",
-        "/backups/configs/1?artifacts=delete",
+        "/backups/configs/1?artifacts=some",
         String::new(),
         400,
         "artifacts",

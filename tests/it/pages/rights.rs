@@ -9,7 +9,7 @@ use super::{
 use crate::house::{House, postgres};
 
 /// Every form that changes something, with fields that would do.
-const CHANGES: [(&str, &[(&str, &str)]); 15] = [
+const CHANGES: [(&str, &[(&str, &str)]); 17] = [
     ("/apps/new", &[("slug", "second"), ("project", "second")]),
     ("/apps/shop/run", &[]),
     (
@@ -40,10 +40,12 @@ const CHANGES: [(&str, &[(&str, &str)]); 15] = [
     ("/webhooks/1/delete", &[]),
     ("/system/backup", &[("schedule_cron", "0 3 * * *")]),
     ("/system/backup/run", &[]),
+    ("/configs/1/trigger", &[]),
+    ("/configs/1/trigger/revoke", &[]),
     ("/system/backup/download", &[]),
 ];
 
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 14] = [
     "/",
     "/apps",
     "/apps/new",
@@ -51,6 +53,7 @@ const PAGES: [&str; 13] = [
     "/apps/shop/configs/new",
     "/apps/shop/upload-restore",
     "/configs/1",
+    "/configs/1/trigger",
     "/runs/1",
     "/runs/1/restore",
     "/runs/1/download",
@@ -84,7 +87,14 @@ async fn a_viewer_looks_and_changes_nothing() {
     assert_eq!(house.holdfast.log().head(), before, "nothing was changed");
     for path in PAGES {
         let status = vera.get(path).await.status();
-        let acting = ["new", "restore", "download", "configs/1", "system/backup"];
+        let acting = [
+            "new",
+            "restore",
+            "download",
+            "configs/1",
+            "trigger",
+            "system/backup",
+        ];
         let expected = if acting.iter().any(|word| path.ends_with(word)) {
             403
         } else {

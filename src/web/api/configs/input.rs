@@ -79,6 +79,11 @@ pub struct ConfigBody {
     /// Address of a dead man's switch, as healthchecks.io has them: it is told of each run's start (`/start`)
     /// and end (itself, or `/fail`). Write-only; masked it stays, empty it goes.
     ping_url: Option<String>,
+    /// Slots are heeded up to so many seconds later, each config at its own; at most 21,600.
+    jitter_seconds: Option<u32>,
+    /// Hours in which the schedule starts nothing, in the config's time zone: `08:00-18:00 Mon-Fri`. What
+    /// comes due in them is made up for by one run when they are over. Empty: none.
+    blackout: Option<String>,
     // Only answered; passed over when an answer is sent back.
     #[oai(skip)]
     id: IgnoredAny,
@@ -147,6 +152,8 @@ impl ConfigBody {
             time_zone: self.time_zone,
             missed_policy: self.missed_policy.filter(|policy| !policy.is_empty()),
             missed_window: self.missed_window,
+            jitter_seconds: self.jitter_seconds,
+            blackout: self.blackout.map(|text| text.trim().to_owned()),
             enabled: self.enabled,
             compression: self.compression,
             retention_mode: self.retention_mode,

@@ -8,8 +8,9 @@ use poem_openapi::Object;
 use crate::{
     app::MASK,
     domain::{
+        calendar::Calendar,
         config::{ConfigSpec, Retention},
-        schedule::{self, Schedule},
+        ids::ConfigId,
         slots::MissedPolicy,
     },
     readmodel::configs,
@@ -43,6 +44,10 @@ pub struct Config {
     missed_policy: String,
     /// Hours; only with `all`.
     missed_window: Option<u32>,
+    /// Up to so many seconds later than the schedule says, each config at its own.
+    jitter_seconds: u32,
+    /// Hours in which the schedule starts nothing: `08:00-18:00 Mon-Fri`; empty when there are none.
+    blackout: String,
     compression: String,
     encryption: String,
     /// `count`, `time` or `gfs`.
@@ -81,7 +86,7 @@ impl Config {
             id: config.id,
             uuid: uuid("config", config.id, config.created_at),
             app_id: config.app_id,
-            next_run_at: next_run(&spec, now).map(Into::into),
+            next_run_at: next_run(config.config_id(), &spec, now).map(Into::into),
             credentials: masked(&spec.credentials),
             paths: json_text(&spec.paths),
             target_config_json: target_settings(&spec),
@@ -98,6 +103,8 @@ impl Config {
                 MissedPolicy::All { hours } => Some(hours),
                 MissedPolicy::Skip | MissedPolicy::One => None,
             },
+            jitter_seconds: spec.jitter_seconds,
+            blackout: spec.blackout,
             compression: spec.compression.name().to_owned(),
             encryption: "none".to_owned(),
             retention_mode: spec.retention.mode().to_owned(),
@@ -120,12 +127,9 @@ impl Config {
 }
 
 /// When the schedule comes next, counted from `now`.
-pub fn next_run(spec: &ConfigSpec, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    if !spec.enabled {
-        return None;
-    }
-    let schedule = Schedule::parse(&spec.schedule_cron).ok()?;
-    schedule.next_after(now, schedule::zone(&spec.time_zone)?)
+pub fn next_run(config: ConfigId, spec: &ConfigSpec, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let calendar = Calendar::of(config, spec).filter(|_| spec.enabled)?;
+    calendar.next_heeded(now)
 }
 
 fn masked<T>(secrets: &BTreeMap<String, T>) -> BTreeMap<String, String> {

@@ -11,7 +11,7 @@ use crate::{
     web::{
         catalog::{self, Tag},
         field::{Field, Token, focus_first_error},
-        pages::schedule::Preview,
+        pages::schedule::{Planned, Preview},
         parts::{self, Icon},
         request::Visit,
     },
@@ -79,7 +79,7 @@ impl Detection {
 pub struct ConfigForm {
     action: String,
     /// Of the config that is changed.
-    id: Option<i64>,
+    pub id: Option<i64>,
     back: String,
     token: Token,
     service: Field,
@@ -96,6 +96,8 @@ pub struct ConfigForm {
     missed: Vec<(&'static str, &'static str, bool)>,
     missed_error: Option<String>,
     missed_window: Field,
+    jitter: Field,
+    blackout: Field,
     retention_mode: String,
     retention_count: Field,
     retention_days: Field,
@@ -182,8 +184,13 @@ impl ConfigForm {
                 .help("An IANA name, or UTC.")
                 .required(),
             preview: Preview::new(
-                values.get("schedule_cron"),
-                values.get("time_zone"),
+                &Planned {
+                    config: id.unwrap_or_default(),
+                    schedule_cron: values.get("schedule_cron").to_owned(),
+                    time_zone: values.get("time_zone").to_owned(),
+                    jitter_seconds: values.get("jitter_seconds").to_owned(),
+                    blackout: values.get("blackout").to_owned(),
+                },
                 visit.now,
             ),
             missed: MISSED
@@ -191,6 +198,12 @@ impl ConfigForm {
                 .into(),
             missed_error: errors.0.get("missed_policy").cloned(),
             missed_window: text("missed_window", "Hours back").kind("number"),
+            jitter: text("jitter_seconds", "Jitter in seconds")
+                .help("Starts up to so much later, each config at its own: many at once do not start together.")
+                .kind("number"),
+            blackout: text("blackout", "Blackout")
+                .help("Hours in which the schedule starts nothing; what comes due in them is made up for by one run afterwards.")
+                .placeholder("08:00-18:00 Mon-Fri"),
             retention_mode: values.get("retention_mode").to_owned(),
             retention_count: text("retention_count", "How many")
                 .kind("number")
@@ -243,7 +256,12 @@ impl ConfigForm {
             &mut self.time_zone,
             &mut self.retention_count,
         ]);
-        fields.extend([&mut self.missed_window, &mut self.retention_days]);
+        fields.extend([
+            &mut self.missed_window,
+            &mut self.jitter,
+            &mut self.blackout,
+        ]);
+        fields.push(&mut self.retention_days);
         fields.extend(&mut self.keep);
         fields.extend([&mut self.name, &mut self.ping]);
         for row in self.hooks.iter_mut().flat_map(|phase| &mut phase.rows) {
@@ -260,6 +278,8 @@ impl ConfigForm {
             &self.schedule,
             &self.time_zone,
             &self.missed_window,
+            &self.jitter,
+            &self.blackout,
             &self.retention_count,
             &self.retention_days,
             &self.name,

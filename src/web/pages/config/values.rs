@@ -57,6 +57,8 @@ impl Values {
             ("time_zone", &spec.time_zone),
             ("missed_policy", spec.missed_policy.name()),
             ("missed_window", &window.to_string()),
+            ("jitter_seconds", &spec.jitter_seconds.to_string()),
+            ("blackout", &spec.blackout),
             ("compression", spec.compression.name()),
             ("retention_mode", spec.retention.mode()),
             ("retention_count", &count.to_string()),
@@ -104,6 +106,8 @@ impl Values {
             "time_zone",
             "missed_policy",
             "missed_window",
+            "jitter_seconds",
+            "blackout",
             "compression",
             "retention_mode",
             "retention_count",
@@ -190,7 +194,7 @@ fn input(form: &Form) -> Result<ConfigInput, FieldErrors> {
         })
     };
     let (retention_count, retention_days) = (number("retention_count"), number("retention_days"));
-    let missed_window = number("missed_window");
+    let (missed_window, jitter_seconds) = (number("missed_window"), number("jitter_seconds"));
     let keep = KeepInput {
         last: number("keep_last"),
         daily: number("keep_daily"),
@@ -231,6 +235,8 @@ fn input(form: &Form) -> Result<ConfigInput, FieldErrors> {
         time_zone: text("time_zone"),
         missed_policy: text("missed_policy").filter(|policy| !policy.is_empty()),
         missed_window,
+        jitter_seconds,
+        blackout: text("blackout"),
         enabled: Some(form.checked("enabled")),
         compression: text("compression"),
         retention_mode: text("retention_mode"),

@@ -1,0 +1,114 @@
+//! A config that goes with its artifacts: each is let go by an event, deleted by the prune job, and offered
+//! to nobody in between; and one that goes alone leaves them where they are.
+
+use std::sync::{Arc, atomic::AtomicI64};
+
+use holdfast::{
+    app::{AppError, Artifacts, Caller},
+    domain::{
+        ids::{AppId, ConfigId, RunId},
+        manifest::Artifact,
+        restore::{Restore, RestoreCommand, RestoreSource},
+        run::{Run, RunCommand, Trigger},
+    },
+    log::Cause,
+    readmodel::runs,
+};
+use tempfile::TempDir;
+
+use crate::{samples, slots};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_config_goes_with_its_artifacts_when_it_is_asked_to_and_only_then() {
+    let folder = TempDir::new().unwrap();
+    let clock = Arc::new(AtomicI64::new(samples::time().timestamp_millis()));
+    let holdfast = slots::open(&folder, &clock).await;
+    let (log, caller) = (holdfast.log(), Caller::system("test"));
+    slots::app_and_configs(&holdfast, 2).await;
+    let file = |run: i64| folder.path().join(format!("backups/shop/{run}/db.sql.zst"));
+    for run in 1..=3_i64 {
+        let key = format!("shop/{run}/db.sql.zst");
+        let mut pin = samples::pin();
+        pin.spec.target_settings.clear();
+        pin.spec.target_secrets.clear();
+        pin.key.clone_from(&key);
+        std::fs::create_dir_all(file(run).parent().unwrap()).unwrap();
+        std::fs::write(file(run), "dump").unwrap();
+        let attempt = 1;
+        for command in [
+            RunCommand::Request {
+                run: RunId(run),
+                app: AppId(1),
+                // The third is of the other config.
+                config: ConfigId(1 + run / 3),
+                trigger: Trigger::Manual,
+                key: None,
+                slot: None,
+            },
+            RunCommand::Start { attempt, pin },
+            RunCommand::Succeed {
+                attempt,
+                artifact: Artifact {
+                    key,
+                    ..samples::artifact()
+                },
+                fingerprint: holdfast::domain::manifest::Fingerprint::default(),
+                warnings: vec![],
+            },
+        ] {
+            let cause = Cause::system("test");
+            log.execute::<Run>(cause, run, command).await.unwrap();
+        }
+    }
+
+    let restore = RestoreCommand::Request {
+        restore: holdfast::domain::ids::RestoreId(1),
+        app: AppId(1),
+        source: RestoreSource::Run { run: RunId(2) },
+        service: "db".into(),
+    };
+    let cause = Cause::system("test");
+    log.execute::<Restore>(cause.clone(), 1, restore)
+        .await
+        .unwrap();
+    let refused = holdfast.remove_config(&caller, ConfigId(1), Artifacts::Delete);
+    let refused = refused.await.unwrap_err();
+    assert!(
+        matches!(&refused, AppError::Conflict(why) if why.contains("restore 1")),
+        "{refused}"
+    );
+    assert!(
+        holdfast
+            .config(&caller, ConfigId(1))
+            .await
+            .unwrap()
+            .removed_at
+            .is_none()
+    );
+    log.execute::<Restore>(cause, 1, RestoreCommand::Cancel)
+        .await
+        .unwrap();
+
+    let asked = holdfast.remove_config(&caller, ConfigId(1), Artifacts::Delete);
+    asked.await.unwrap();
+    for run in [1, 2] {
+        let row = holdfast.run(&caller, RunId(run)).await.unwrap();
+        assert!(row.lacks_artifact().is_some(), "offered still: {run}");
+        assert!(file(run).exists(), "the job deletes it, not the answer");
+    }
+    let due = runs::to_prune(log.db()).await.unwrap();
+    assert_eq!(due.iter().map(|run| run.id).collect::<Vec<_>>(), [1, 2]);
+    for run in due {
+        holdfast.prune(run.run_id()).await.unwrap();
+        holdfast.prune(run.run_id()).await.unwrap();
+        assert!(!file(run.id).exists());
+    }
+    assert!(runs::to_prune(log.db()).await.unwrap().is_empty());
+
+    let kept = holdfast.remove_config(&caller, ConfigId(2), Artifacts::Keep);
+    kept.await.unwrap();
+    assert!(file(3).exists());
+    let third = holdfast.run(&caller, RunId(3)).await.unwrap();
+    assert_eq!(third.lacks_artifact(), None);
+    assert!(holdfast.rebuild().await.unwrap().differed.is_empty());
+}
