@@ -18,12 +18,18 @@ use crate::{
         manifest::Source,
         run::{Pin, Run, RunCommand, RunStatus, Stage},
     },
-    engine::backup::{self, Order, Report, Stages},
+    engine::{
+        backup::{self, Order, Report, Stages},
+        codec::Recipients,
+        pipeline::Packing,
+    },
     failpoint,
     log::{Cause, LogError},
     readmodel::{apps, configs, restores, runs},
     target::{Key, Target, layout},
 };
+
+const EDIT: &str = "Edit the encryption of the config.";
 
 impl Holdfast {
     /// Works off attempt `attempt` of the run. `Err` only when the log itself failed: the queue
@@ -86,6 +92,12 @@ impl Holdfast {
             })?;
         }
         let target = self.target(&spec).await?;
+        let recipients = Recipients::parse(&spec.encryption.all());
+        let packing = Packing {
+            compression: spec.compression,
+            recipients: recipients.map_err(|problem| Failure::permanent(problem, EDIT))?,
+        };
+        let keys = self.own_keys(&spec).await?;
         let site = self.site(container, &spec, cancel.clone()).await?;
         let container = &site.container;
         let started_at = self.log().now();
@@ -129,7 +141,8 @@ impl Holdfast {
             source,
             target: target.clone(),
             key: key.clone(),
-            compression: spec.compression,
+            packing,
+            keys,
             verify: spec.verify_upload,
             estimate,
             started_at,
@@ -264,7 +277,15 @@ impl Holdfast {
         let target = self.target(spec).await?;
         for seconds in 0..60 {
             let at = at + TimeDelta::seconds(seconds);
-            let key = layout::artifact_key(app, config, container, at, extension, spec.compression);
+            let key = layout::artifact_key(
+                app,
+                config,
+                container,
+                at,
+                extension,
+                spec.compression,
+                !spec.encryption.is_none(),
+            );
             if target.stat(&key).await?.is_none() {
                 return Ok(key);
             }

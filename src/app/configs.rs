@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{AppError, Caller, Holdfast, Result, Vault, hooks, runs::job_name, sites, slots};
+use super::{
+    AppError, Caller, EncryptionInput, Holdfast, Result, Vault, encryption::NewEncryption, hooks,
+    runs::job_name, sites, slots,
+};
 use crate::{
     domain::{
         access::Role,
@@ -63,6 +66,7 @@ pub struct ConfigInput {
     pub blackout: Option<String>,
     pub enabled: Option<bool>,
     pub compression: Option<String>,
+    pub encryption: Option<EncryptionInput>,
     /// `count`, `time` (or `days`), `gfs`.
     pub retention_mode: Option<String>,
     pub retention_count: Option<u32>,
@@ -89,6 +93,8 @@ pub struct KeepInput {
 #[derive(Clone, Default)]
 pub(super) struct Draft {
     pub spec: ConfigSpec,
+    /// When it changes.
+    encryption: Option<NewEncryption>,
     credentials: BTreeMap<String, Secret>,
     target_secrets: BTreeMap<String, Secret>,
     /// The address of a new switch.
@@ -358,6 +364,13 @@ impl Draft {
                 ),
             }
         }
+        let encryption = match merge_encryption(&mut spec, input.encryption) {
+            Ok(encryption) => encryption,
+            Err(problem) => {
+                errors.merge(Err(problem));
+                None
+            }
+        };
         match merge_missed(
             spec.missed_policy,
             input.missed_policy.as_deref(),
@@ -393,6 +406,7 @@ impl Draft {
         errors.into_result()?;
         Ok(Self {
             spec,
+            encryption,
             credentials,
             target_secrets,
             ping,
@@ -402,6 +416,9 @@ impl Draft {
     /// Puts new secrets into the vault and their references into the spec.
     pub async fn seal(self, vault: &Vault, unit: &Unit) -> Result<ConfigSpec, LogError> {
         let mut spec = self.spec;
+        if let Some(encryption) = self.encryption {
+            *spec.encryption = encryption.seal(vault, unit).await?;
+        }
         for (key, secret) in &self.credentials {
             let reference = vault.seal(unit, secret).await?;
             spec.credentials.insert(key.clone(), reference);
@@ -493,6 +510,16 @@ pub(super) fn told_apart(
     }
     errors.into_result()?;
     Ok(Settings { plain, secrets })
+}
+
+fn merge_encryption(
+    spec: &mut ConfigSpec,
+    input: Option<EncryptionInput>,
+) -> Result<Option<NewEncryption>, FieldErrors> {
+    let Some(input) = input else { return Ok(None) };
+    let merged = NewEncryption::merge((*spec.encryption).clone(), input)?;
+    *spec.encryption = merged.draft();
+    Ok(Some(merged))
 }
 
 fn merge_missed(

@@ -13,6 +13,7 @@ mod configs;
 mod coverage;
 mod deliveries;
 mod detect;
+mod encryption;
 mod error;
 mod hooks;
 mod inside;
@@ -52,6 +53,7 @@ pub use self::{
     coverage::Unprotected,
     deliveries::Delivery,
     detect::{Detection, Origin, Project, Service},
+    encryption::{EncryptionInput, new_key},
     error::AppError,
     restores::{Preview, RestoreInput},
     retention::RetentionPreview,

@@ -36,6 +36,14 @@ pub(super) enum Backup {
 }
 
 impl Backup {
+    /// As the run pinned it.
+    pub fn pinned_spec(&self) -> Option<ConfigSpec> {
+        match self {
+            Self::Run(run) => run.pin().map(|pin| pin.spec),
+            Self::Upload(_) => None,
+        }
+    }
+
     pub fn fingerprint(&self) -> Fingerprint {
         match self {
             Self::Run(run) => run.fingerprint().unwrap_or_default(),

@@ -70,6 +70,10 @@ impl Holdfast {
             .artifact_of(&place)
             .await
             .map_err(RestoreError::Artifact)?;
+        let keys = self
+            .keys_of(state, place.backup.pinned_spec().as_ref())
+            .await
+            .map_err(RestoreError::Artifact)?;
         let turn = self.turn(&place.site.container.id);
         let _turn = tokio::select! {
             turn = turn => turn.map_err(StrategyError::from)?,
@@ -99,6 +103,7 @@ impl Holdfast {
             site: place.site,
             target,
             manifest,
+            keys,
         };
         restore::run(&order, &journal, &job).await
     }
@@ -244,9 +249,7 @@ impl Holdfast {
     pub(super) async fn tell_restore(&self, id: RestoreId, command: RestoreCommand) -> Result<()> {
         let cause = Cause::system(job_name(id));
         match self.log().execute::<Restore>(cause, id.0, command).await {
-            Ok(_) | Err(LogError::Refused(Refusal::Stale { .. })) => {
-                self.let_go_of_upload(id).await
-            }
+            Ok(_) | Err(LogError::Refused(Refusal::Stale { .. })) => self.let_go(id).await,
             Err(error) => Err(error.into()),
         }
     }

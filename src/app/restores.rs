@@ -1,18 +1,21 @@
 //! Restores as people see them: preview, ask for one, cancel, undo. The work is in `restore`.
 
-use super::{AppError, Caller, Holdfast, Result, detect, place::pinned_spec, sites};
+use super::{AppError, Caller, Holdfast, Result, detect, encryption, place::pinned_spec, sites};
 use crate::{
     docker::Container,
     domain::{
         access::Role,
         aggregate::Refusal,
+        config::ConfigSpec,
         event::StreamKind,
         failure::Failure,
         ids::{AppId, RestoreId, RunId},
         manifest::Manifest,
         restore::{Restore, RestoreCommand, RestoreSource},
+        secret::Secret,
         text,
     },
+    engine::codec,
     log::{LogError, Unit},
     readmodel::{apps, configs, restores, runs},
 };
@@ -21,6 +24,8 @@ use crate::{
 pub struct RestoreInput {
     /// Another service of the same app; the one that was backed up when absent.
     pub service: Option<String>,
+    /// The private key, or a file of keys, that opens an encrypted backup.
+    pub identity: Option<Secret>,
 }
 
 /// What a person should see before they say yes.
@@ -90,9 +95,10 @@ impl Holdfast {
                 .await
                 .map_err(refused)?;
         }
+        let given = must_open(&run, &pinned, input.identity)?;
         // A container's name was said: from here on it is its service.
         let service = container.service().map_or(service, str::to_owned);
-        let app = app.app_id();
+        let (app, vault) = (app.app_id(), self.0.vault.clone());
         let restore = self
             .log()
             .write(caller.cause(), move |unit| {
@@ -103,12 +109,17 @@ impl Holdfast {
                     if let Some(why) = row.and_then(|row| row.lacks_artifact()) {
                         return Err(Refusal::Conflict(why).into());
                     }
+                    let identity = match &given {
+                        Some(identity) => Some(vault.lend(unit, identity).await?),
+                        None => None,
+                    };
                     let restore = RestoreId(unit.next_id(StreamKind::Restore).await?);
                     let command = RestoreCommand::Request {
                         restore,
                         source: RestoreSource::Run { run: id },
                         app,
                         service,
+                        identity,
                     };
                     unit.execute::<Restore>(restore.0, command).await?;
                     Ok(restore)
@@ -140,7 +151,7 @@ impl Holdfast {
             .execute::<Restore>(caller.cause(), id.0, RestoreCommand::Cancel)
             .await?;
         self.0.jobs.stop(&job_name(id));
-        self.let_go_of_upload(id).await
+        self.let_go(id).await
     }
 
     /// Puts back what the restore set aside.
@@ -193,6 +204,30 @@ impl Holdfast {
             ))),
         }
     }
+}
+
+/// The key that was given, when it is needed and opens the backup. Without one the server's own has to.
+fn must_open(
+    run: &runs::Model,
+    pinned: &ConfigSpec,
+    identity: Option<Secret>,
+) -> Result<Option<Secret>> {
+    let given = encryption::given(identity.as_ref())?;
+    let Some(artifact) = run.artifact() else {
+        return Ok(None);
+    };
+    let whose = codec::shortened(&pinned.encryption.recipients);
+    let problem = match (artifact.is_encrypted(), given.is_empty()) {
+        (false, true) => return Ok(None),
+        (false, false) => "the backup is not encrypted: it needs no private key".to_owned(),
+        (true, true) if pinned.encryption.own.is_some() => return Ok(None),
+        (true, true) => format!("the backup is encrypted: give the private key of one of {whose}"),
+        (true, false) if given.opens(&artifact) => return Ok(identity),
+        (true, false) => {
+            format!("this private key does not open the backup; it is encrypted to {whose}")
+        }
+    };
+    Err(AppError::field("identity", problem))
 }
 
 /// Two restores of one service at a time would undo each other.

@@ -65,6 +65,7 @@ impl Holdfast {
             let interrupted = self.interrupt_restore(&row, why).await?;
             done.restores_interrupted += usize::from(interrupted);
         }
+        self.forget_given_keys().await;
         // What does not start in time is asked for again by the clock.
         if let Ok(started) = timeout(ENGINE_PATIENCE, self.settle_obligations()).await {
             done.services_started = started?;

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use super::{AppError, Caller, Holdfast, Result, restores::refuse_second, sites};
+use super::{AppError, Caller, Holdfast, Result, encryption, restores::refuse_second, sites};
 use crate::{
     docker::Container,
     domain::{
@@ -21,9 +21,10 @@ use crate::{
         ids::RestoreId,
         manifest::{FORMAT, Manifest, Source},
         restore::{Restore, RestoreCommand, RestoreSource, Upload},
+        secret::Secret,
         text,
     },
-    engine::intake,
+    engine::intake::{self, Refused},
     readmodel::{apps, restores},
     strategy::{self, Strategy},
     target::{self, ByteStream, Key, Stored, Target},
@@ -34,6 +35,8 @@ pub struct UploadInput {
     pub strategy: String,
     /// A service of the app, or the name of one's container.
     pub service: String,
+    /// The private key, or a file of keys, that opens an encrypted file.
+    pub identity: Option<Secret>,
 }
 
 /// Keys that requests of this process are receiving, or have received and not yet decided on.
@@ -131,15 +134,21 @@ impl Holdfast {
     ) -> Result<RestoreId> {
         let (app, strategy, container) = self.upload_place(caller, slug, input).await?;
         let service = container.service().unwrap_or(&input.service).to_owned();
+        let keys = encryption::given(input.identity.as_ref())?;
         let judged = intake::judge(
             &*self.scratch()?,
             &received.key,
             received.stored.clone(),
+            &keys,
             strategy,
             &self.0.interrupt,
         )
         .await;
-        let (artifact, fingerprint) = judged.map_err(|failure| sites::as_field("file", failure))?;
+        let (artifact, fingerprint) = judged.map_err(|refused| match refused {
+            Refused::File(failure) => sites::as_field("file", failure),
+            Refused::Key(failure) => sites::as_field("identity", failure),
+        })?;
+        let given = input.identity.clone().filter(|_| artifact.is_encrypted());
         let upload = Upload {
             name: received.name.clone(),
             spec: self.upload_spec(&app, &service, strategy.kind()).await?,
@@ -152,11 +161,16 @@ impl Holdfast {
             received.hold,
             app.app_id(),
         );
+        let vault = self.0.vault.clone();
         // To its end, whoever still waits for it: half way, nobody could say whose the file is.
         let decided = tokio::spawn(async move {
             let written = log.write(cause, move |unit| {
                 Box::pin(async move {
                     refuse_second(unit, app, &service).await?;
+                    let identity = match &given {
+                        Some(identity) => Some(vault.lend(unit, identity).await?),
+                        None => None,
+                    };
                     let restore = RestoreId(unit.next_id(StreamKind::Restore).await?);
                     let command = RestoreCommand::Request {
                         restore,
@@ -165,6 +179,7 @@ impl Holdfast {
                         },
                         app,
                         service,
+                        identity,
                     };
                     unit.execute::<Restore>(restore.0, command).await?;
                     Ok(restore)
@@ -178,12 +193,14 @@ impl Holdfast {
         Ok(decided.map_err(|error| AppError::Internal(error.to_string()))??)
     }
 
-    /// The restore may be over: then its file is not needed any more.
-    pub(super) async fn let_go_of_upload(&self, id: RestoreId) -> Result<()> {
+    /// The restore may be over: then neither its file nor the key that was given for it is needed any
+    /// more.
+    pub(super) async fn let_go(&self, id: RestoreId) -> Result<()> {
         let row = restores::get(self.db(), id).await?;
         if row.is_some_and(|row| row.upload.is_some() && row.is_over()) {
             self.sweep_uploads().await;
         }
+        self.forget_given_keys().await;
         Ok(())
     }
 

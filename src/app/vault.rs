@@ -13,7 +13,9 @@ use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
     aead::{Aead, Payload},
 };
-use sea_orm::{ActiveValue::Set, ConnectionTrait, DbErr, EntityTrait};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect,
+};
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -22,6 +24,11 @@ use crate::{
 };
 
 const NONCE: usize = 24;
+
+/// How references begin.
+const KEPT: &str = "vault:";
+/// Of secrets that are kept only while something names them.
+const LENT: &str = "vault-lent:";
 
 mod row {
     use sea_orm::entity::prelude::*;
@@ -135,7 +142,17 @@ impl Vault {
         secret: &Secret,
         at: i64,
     ) -> Result<SecretRef, VaultError> {
-        let reference = format!("vault:{}", hex::encode(super::auth::random_bytes::<16>()));
+        self.put_as(KEPT, tx, secret, at).await
+    }
+
+    async fn put_as(
+        &self,
+        kind: &str,
+        tx: &impl ConnectionTrait,
+        secret: &Secret,
+        at: i64,
+    ) -> Result<SecretRef, VaultError> {
+        let reference = format!("{kind}{}", hex::encode(super::auth::random_bytes::<16>()));
         let nonce = super::auth::random_bytes::<NONCE>();
         let mut sealed = nonce.to_vec();
         let payload = Payload {
@@ -164,6 +181,37 @@ impl Vault {
         self.put(unit.tx(), secret, at)
             .await
             .map_err(|error| LogError::Database(DbErr::Custom(error.to_string())))
+    }
+
+    /// The same for a secret that is `lent`: whoever names it sees that it is forgotten in time.
+    pub async fn lend(&self, unit: &Unit, secret: &Secret) -> Result<SecretRef, LogError> {
+        let at = unit.now().timestamp_millis();
+        self.put_as(LENT, unit.tx(), secret, at)
+            .await
+            .map_err(|error| LogError::Database(DbErr::Custom(error.to_string())))
+    }
+
+    /// References of all that is lent.
+    pub async fn lent(&self, db: &impl ConnectionTrait) -> Result<Vec<SecretRef>, DbErr> {
+        let rows = row::Entity::find()
+            .select_only()
+            .column(row::Column::Reference)
+            .filter(row::Column::Reference.starts_with(LENT))
+            .into_tuple::<String>();
+        Ok(rows.all(db).await?.into_iter().map(SecretRef).collect())
+    }
+
+    pub async fn forget(
+        &self,
+        tx: &impl ConnectionTrait,
+        references: &[SecretRef],
+    ) -> Result<(), DbErr> {
+        let names = references.iter().map(|reference| reference.0.as_str());
+        row::Entity::delete_many()
+            .filter(row::Column::Reference.is_in(names))
+            .exec(tx)
+            .await?;
+        Ok(())
     }
 
     pub async fn get(

@@ -63,6 +63,12 @@ pub struct AddArgs {
     /// `gzip`, `zstd` or `none`
     #[arg(long)]
     compression: Option<String>,
+    /// Encrypt backups to this public key of age (`age1…`); may be repeated
+    #[arg(long = "recipient", value_name = "KEY")]
+    recipients: Vec<String>,
+    /// Encrypt also to a key that the server keeps, so that it checks and restores by itself
+    #[arg(long, requires = "recipients")]
+    server_key: bool,
     /// Keep the newest so many
     #[arg(long, value_name = "NUMBER", conflicts_with = "keep_days")]
     keep: Option<u32>,
@@ -150,6 +156,11 @@ impl AddArgs {
             "verify_upload": !self.no_verify,
         });
         self.keep_periods(&mut body);
+        if !self.recipients.is_empty() {
+            body["encryption"] = json!({
+                "recipients": self.recipients, "server_key": self.server_key,
+            });
+        }
         if self.keep_days.is_some() {
             body["retention_mode"] = json!("time");
         }

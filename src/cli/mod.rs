@@ -8,6 +8,7 @@ mod configs;
 mod connect;
 mod errors;
 mod host;
+mod keys;
 mod log;
 mod output;
 mod own;
@@ -93,6 +94,9 @@ pub enum Command {
     /// The server's own database: back it up, bring it back
     #[command(subcommand)]
     System(own::SystemCommand),
+    /// Keys for the encryption of backups
+    #[command(subcommand)]
+    Key(keys::KeyCommand),
     /// Users
     #[command(subcommand)]
     User(users::UserCommand),
@@ -134,6 +138,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             return own::restore(&file, &cli.data, &cli.to, cli.output).await;
         }
         Command::Openapi => return output::text(&holdfast::web::api::document()),
+        Command::Key(command) => return keys::run(&command, cli.output),
         _ => {}
     }
     let works = matches!(
@@ -167,6 +172,6 @@ async fn perform(command: Command, to: &Connection, format: Format) -> anyhow::R
         Command::User(command) => users::run(command, to, format).await,
         Command::Token(command) => tokens::run(command, to, format).await,
         Command::Webhooks(command) => webhooks::run(command, to, format).await,
-        Command::Serve(_) | Command::Openapi => Ok(()),
+        Command::Serve(_) | Command::Openapi | Command::Key(_) => Ok(()),
     }
 }

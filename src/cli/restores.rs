@@ -1,5 +1,7 @@
 //! `restore` and `undo`.
 
+use std::path::PathBuf;
+
 use anyhow::bail;
 use clap::Args;
 use serde_json::{Value, json};
@@ -7,6 +9,7 @@ use serde_json::{Value, json};
 use super::{
     connect::Connection,
     errors::Failed,
+    keys,
     output::{self, Column, Format},
     runs::status,
     typed, watch,
@@ -19,6 +22,9 @@ pub struct RestoreArgs {
     /// Into another service of the same app
     #[arg(long)]
     service: Option<String>,
+    /// File with the private key that opens an encrypted backup; `-` reads it from standard input
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
     /// Do not ask
     #[arg(long)]
     yes: bool,
@@ -54,6 +60,7 @@ const DETAIL: [Column; 11] = [
 ];
 
 pub async fn restore(args: RestoreArgs, to: &Connection, format: Format) -> anyhow::Result<()> {
+    let identity = args.identity.as_deref().map(keys::read).transpose()?;
     if !args.yes {
         let run = to
             .client
@@ -76,7 +83,10 @@ pub async fn restore(args: RestoreArgs, to: &Connection, format: Format) -> anyh
     let path = format!("/api/backups/restore/{}", args.run);
     let answer = to
         .client
-        .post(&path, json!({ "service": args.service }))
+        .post(
+            &path,
+            json!({ "service": args.service, "identity": identity }),
+        )
         .await?;
     let id = answer["restore_id"].as_i64().unwrap_or_default();
     follow(id, "success", args.wait, to, format).await

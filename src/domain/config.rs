@@ -12,6 +12,7 @@ use super::{
     aggregate::{Aggregate, Refusal},
     blackout::Blackout,
     calendar::MAX_JITTER,
+    encryption::{self, Encryption},
     event::{Scope, StreamKind},
     failure::FieldErrors,
     hook::{self, Hook, Phase},
@@ -27,7 +28,7 @@ use super::{
 pub use super::retention::Retention;
 
 /// Names a value in the vault. Not the value.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SecretRef(pub String);
 
@@ -71,6 +72,8 @@ pub struct ConfigSpec {
     pub enabled: bool,
     #[serde(default)]
     pub compression: Compression,
+    #[serde(default, skip_serializing_if = "Encryption::is_none")]
+    pub encryption: Box<Encryption>,
     #[serde(default)]
     pub retention: Retention,
     /// Read the stored artifact back, decompress and validate it before the run counts.
@@ -130,6 +133,7 @@ impl Default for ConfigSpec {
             blackout: String::new(),
             enabled: true,
             compression: Compression::Gzip,
+            encryption: Box::default(),
             retention: Retention::default(),
             verify_upload: true,
             pre_hooks: Vec::new(),
@@ -378,6 +382,7 @@ pub fn check(spec: &ConfigSpec) -> Result<(), FieldErrors> {
     {
         errors.add("blackout", problem);
     }
+    errors.merge(encryption::check(&spec.encryption));
     errors.merge(retention::check(&spec.retention));
     for phase in [Phase::Before, Phase::After] {
         errors.merge(hook::check(phase, spec.hooks(phase)));

@@ -56,6 +56,10 @@ impl StreamKind {
 
 /// One event of any stream. The stable name of each is its `serde` name: `run.started`.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "read and written one at a time; a config's spec is the largest by far"
+)]
 pub enum Event {
     App(AppEvent),
     Config(ConfigEvent),

@@ -53,6 +53,24 @@ pub struct Artifact {
     pub stored_bytes: u64,
     pub raw_sha256: String,
     pub stored_sha256: String,
+    /// Who can read it, as `age1…`; nobody in particular when it is not encrypted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipients: Vec<String>,
+}
+
+/// What encryption adds to a file's name.
+pub const ENCRYPTED: &str = ".age";
+
+impl Artifact {
+    pub fn is_encrypted(&self) -> bool {
+        !self.recipients.is_empty()
+    }
+
+    /// Its key without what compression and encryption added to it.
+    pub fn unpacked_key(&self) -> &str {
+        let key = self.key.strip_suffix(ENCRYPTED).unwrap_or(&self.key);
+        key.strip_suffix(self.compression.suffix()).unwrap_or(key)
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

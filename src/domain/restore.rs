@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::{
     aggregate::{Aggregate, Refusal},
-    config::ConfigSpec,
+    config::{ConfigSpec, SecretRef},
     event::{Scope, StreamKind},
     failure::Failure,
     ids::{AppId, RestoreId, RunId},
@@ -109,6 +109,8 @@ pub enum RestoreCommand {
         source: RestoreSource,
         app: AppId,
         service: String,
+        /// What opens an encrypted backup, where somebody had to give it.
+        identity: Option<SecretRef>,
     },
     Start {
         attempt: u32,
@@ -173,6 +175,9 @@ pub enum RestoreEvent {
         source: RestoreSource,
         app: AppId,
         service: String,
+        /// Of a value that is forgotten when the restore is over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        identity: Option<SecretRef>,
     },
     #[serde(rename = "restore.started")]
     Started {
@@ -264,6 +269,7 @@ pub struct Restore {
     pub source: RestoreSource,
     pub app: AppId,
     pub service: String,
+    pub identity: Option<SecretRef>,
     pub status: RestoreStatus,
     /// Raised by the start, each settling and each undo: the fence.
     pub attempt: u32,
@@ -294,12 +300,14 @@ impl Aggregate for Restore {
                 source,
                 app,
                 service,
+                identity,
             } => match self.status {
                 S::Absent => Ok(vec![E::Requested {
                     restore,
                     source,
                     app,
                     service,
+                    identity,
                 }]),
                 _ => Err(Refusal::Conflict(format!("restore {} exists", self.id))),
             },
@@ -405,8 +413,10 @@ impl Aggregate for Restore {
                 source,
                 app,
                 service,
+                identity,
             } => {
                 self.id = *restore;
+                self.identity.clone_from(identity);
                 self.source.clone_from(source);
                 self.app = *app;
                 self.service.clone_from(service);

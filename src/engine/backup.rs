@@ -10,14 +10,15 @@ use futures_util::{StreamExt, stream};
 use tokio::pin;
 
 use super::{
-    pipeline::{self, Piped},
+    codec::{self, Keys},
+    pipeline::{self, Packing, Piped},
     progress::Job,
     verify,
 };
 use crate::{
     domain::{
         failure::Failure,
-        manifest::{Artifact, Compression, FORMAT, Fingerprint, Manifest, Source},
+        manifest::{Artifact, FORMAT, Fingerprint, Manifest, Source},
         run::Stage,
     },
     failpoint,
@@ -39,8 +40,11 @@ pub struct Order {
     pub source: Source,
     pub target: Arc<dyn Target>,
     pub key: Key,
-    pub compression: Compression,
-    /// Decompress and validate what was stored, not only compare its digest.
+    pub packing: Packing,
+    /// What opens the artifact again, if something is at hand.
+    pub keys: Keys,
+    /// Decompress and validate what was stored, not only compare its digest. Of an encrypted artifact
+    /// that takes a key; without, its digest is what can be compared.
     pub verify: bool,
     /// Raw bytes of the last run, for the progress bar.
     pub estimate: Option<u64>,
@@ -174,7 +178,7 @@ async fn dump(
     failpoint::hit("backup.before_put");
     let stop = &order.site.cancel;
     let (mut pipe, body) = pipeline::open(
-        order.compression,
+        order.packing.clone(),
         order.subject.validator(),
         job.progress(),
         stop.clone(),
@@ -222,9 +226,10 @@ async fn prove_and_commit(
     stages.reach(Stage::Verify).await?;
     job.enter(Stage::Verify.title(), Some(piped.raw_bytes));
     let stop = &order.site.cancel;
-    if order.verify {
+    if order.verify && order.keys.opens(&artifact) {
+        let (target, keys) = (&*order.target, &order.keys);
         let validator = order.subject.validator();
-        verify::verify(&*order.target, &artifact, validator, job.progress(), stop).await?;
+        verify::verify(target, &artifact, keys, validator, job.progress(), stop).await?;
     } else {
         verify::read_back(&*order.target, &artifact, stop).await?;
     }
@@ -254,7 +259,12 @@ async fn prove_and_commit(
         None => order.target.locate(&order.key),
     };
     let commands = order.subject.by_hand(&manifest, &file);
-    manifest.restore_by_hand = fetch.into_iter().chain(commands).collect();
+    let key = artifact.is_encrypted().then(|| {
+        let recipients = codec::shortened(&artifact.recipients);
+        format!("# key.txt holds the private key of one of: {recipients}")
+    });
+    let before = fetch.into_iter().chain(key);
+    manifest.restore_by_hand = before.chain(commands).collect();
     failpoint::hit("backup.before_manifest");
     write_manifest(order, &manifest).await?;
     failpoint::hit("backup.after_manifest");

@@ -1,4 +1,4 @@
-//! A file that somebody sends to be restored: how it is compressed, and whether a restore would take
+//! A file that somebody sends to be restored: how it is packed, and whether a restore would take
 //! it. Judged here as a whole before anybody says yes to it, and once more by the restore itself.
 
 use std::{
@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    codec,
+    codec::{self, Keys},
     progress::Progress,
     verify::{self, Judged},
 };
@@ -25,7 +25,7 @@ use crate::{
         manifest::{Artifact, Compression, Fingerprint},
     },
     strategy::{RawStream, Strategy},
-    target::{ByteStream, Key, Stored, Target},
+    target::{ByteStream, Key, Stored, Target, TargetError},
 };
 
 /// gzip packs no tighter than this; what claims to be tighter is made to fill a disk.
@@ -51,17 +51,40 @@ pub async fn take(
     Ok(stored)
 }
 
-/// What the file holds: read to its end, unpacked, and judged by the strategy's own validator.
+/// What is wrong with what was sent.
+#[derive(Debug)]
+pub enum Refused {
+    File(Failure),
+    /// The file is encrypted, and this is wrong with the key that should open it.
+    Key(Failure),
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::File(failure)
+    }
+}
+
+impl From<TargetError> for Refused {
+    fn from(error: TargetError) -> Self {
+        Self::File(error.into())
+    }
+}
+
+/// What the file holds: read to its end, decrypted, unpacked, and judged by the strategy's own validator.
 pub async fn judge(
     target: &dyn Target,
     key: &Key,
     stored: Stored,
+    keys: &Keys,
     strategy: &dyn Strategy,
     stop: &CancellationToken,
-) -> Result<(Artifact, Fingerprint), Failure> {
-    let compression = sniff(target, key).await?;
+) -> Result<(Artifact, Fingerprint), Refused> {
+    let opening = opening(target, key, keys).await?;
+    let compression = sniff(target, key, opening.as_ref()).await?;
     let body = target.get(key, None).await?;
-    let raw = codec::decode(compression, body, None);
+    let recipients = opening.as_ref().map(Keys::recipients).unwrap_or_default();
+    let raw = codec::decode(compression, opening, body, None);
     let most = (stored.size.saturating_mul(RATIO_MAX)).max(RAW_MIN);
     let halt = stop.child_token();
     let _guard = halt.clone().drop_guard();
@@ -73,7 +96,7 @@ pub async fn judge(
     )
     .await;
     if stop.is_cancelled() {
-        return Err(Failure::temporary("the server is being stopped", ""));
+        return Err(Failure::temporary("the server is being stopped", "").into());
     }
     let Judged {
         raw_bytes,
@@ -101,6 +124,7 @@ pub async fn judge(
         stored_bytes: stored.size,
         raw_sha256: sha256,
         stored_sha256: stored.sha256,
+        recipients,
     };
     Ok((artifact, fingerprint))
 }
@@ -127,18 +151,70 @@ pub fn start_of(file: &Path) -> io::Result<Vec<u8>> {
     Ok(start)
 }
 
-async fn sniff(target: &dyn Target, key: &Key) -> Result<Compression, Failure> {
+/// The one of the keys that opens the file; `None` when it is not encrypted. To whom it is encrypted, the
+/// file does not tell.
+async fn opening(target: &dyn Target, key: &Key, keys: &Keys) -> Result<Option<Keys>, Refused> {
+    let start = start(target.get(key, None).await?, codec::MAGIC.len()).await;
+    if start.map_err(unreadable)? != codec::MAGIC {
+        return if keys.is_empty() {
+            Ok(None)
+        } else {
+            let problem = "the file is not encrypted: it needs no private key";
+            Err(Refused::Key(Failure::permanent(problem, "")))
+        };
+    }
+    for key_of_many in keys.each() {
+        let body = target.get(key, None).await?;
+        let mut content = codec::decode(Compression::None, Some(key_of_many.clone()), body, None);
+        match content.next().await {
+            Some(Err(error)) if codec::is_wrong_key(&error) => {}
+            _ => return Ok(Some(key_of_many)),
+        }
+    }
+    let (problem, hint) = if keys.is_empty() {
+        (
+            "the file is encrypted",
+            "Give the private key that opens it.",
+        )
+    } else {
+        (
+            "the private key does not open the file",
+            "Give another one.",
+        )
+    };
+    Err(Refused::Key(Failure::permanent(problem, hint)))
+}
+
+async fn sniff(
+    target: &dyn Target,
+    key: &Key,
+    opening: Option<&Keys>,
+) -> Result<Compression, Refused> {
     let mut body = target.get(key, None).await?;
+    if let Some(keys) = opening {
+        body = codec::decode(Compression::None, Some(keys.clone()), body, None);
+    }
+    let start = start(body, ZSTD.len()).await.map_err(unreadable)?;
+    Ok(packed_by(&start))
+}
+
+/// The first bytes of it, as many as there are.
+async fn start(mut body: ByteStream, most: usize) -> io::Result<Vec<u8>> {
     let mut start = Vec::new();
-    while start.len() < ZSTD.len()
+    while start.len() < most
         && let Some(chunk) = body.next().await
     {
-        let chunk = chunk.map_err(|error| {
-            Failure::temporary(format!("the file cannot be read again: {error}"), "")
-        })?;
-        start.extend_from_slice(&chunk[..chunk.len().min(ZSTD.len())]);
+        start.extend_from_slice(&chunk?);
     }
-    Ok(packed_by(&start))
+    start.truncate(most);
+    Ok(start)
+}
+
+fn unreadable(error: io::Error) -> Failure {
+    Failure::permanent(
+        format!("the file cannot be read: {error}"),
+        "It may have been cut on its way; compare its checksum, and send it again.",
+    )
 }
 
 /// Fails when nothing comes for too long.

@@ -1,4 +1,4 @@
-//! `dump → compress → count + SHA-256 → target`, in bounded memory and without a spool.
+//! `dump → compress → encrypt → count + SHA-256 → target`, in bounded memory and without a spool.
 //!
 //! ```text
 //!  strategy ─write→ Pipe ─blocks→ spine ─┬─ encode (all cores) ─┐
@@ -8,8 +8,8 @@
 //!
 //! A `Pipe` gathers what comes (frames of some kB) into large blocks; everything after it is paid
 //! once a block. The spine, one thread a pipe (`spine.rs`), keeps the order: it hands each block to
-//! the compressors, judges it meanwhile, and passes results on as they were given. All queues are
-//! short, so a slow target slows the dump.
+//! the compressors, judges it meanwhile, and passes results on as they were given, encrypted where there
+//! are recipients. All queues are short, so a slow target slows the dump.
 //!
 //! The rule that makes a backup whole: the stream a target reads **ends well only after `finish`**,
 //! which is called only when the strategy returned `Ok`, and succeeds only when the validator
@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::deliver::deliver;
 use self::spine::{Pool, Raw, Spine};
 use super::{
-    codec::{BLOCK, Encoder},
+    codec::{BLOCK, Recipients},
     progress::Progress,
 };
 use crate::{
@@ -43,10 +43,29 @@ use crate::{
     target::{ByteStream, Key},
 };
 
+/// How raw bytes become what is stored.
+#[derive(Clone, Default)]
+pub struct Packing {
+    pub compression: Compression,
+    /// Encrypted to them; not at all when there are none.
+    pub recipients: Recipients,
+}
+
+impl From<Compression> for Packing {
+    fn from(compression: Compression) -> Self {
+        Self {
+            compression,
+            recipients: Recipients::default(),
+        }
+    }
+}
+
 /// What went through a finished pipe. Sizes in bytes, digests in lower hex.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piped {
     pub compression: Compression,
+    /// Who can read it, as `age1…`.
+    pub recipients: Vec<String>,
     pub raw_bytes: u64,
     pub stored_bytes: u64,
     pub raw_sha256: String,
@@ -64,6 +83,7 @@ impl Piped {
             stored_bytes: self.stored_bytes,
             raw_sha256: self.raw_sha256.clone(),
             stored_sha256: self.stored_sha256.clone(),
+            recipients: self.recipients.clone(),
         }
     }
 }
@@ -105,14 +125,14 @@ pub struct Pipe {
 
 /// A pipe and the stream that comes out of it. Must be called inside a tokio runtime.
 pub fn open(
-    compression: Compression,
+    packing: impl Into<Packing>,
     validator: Box<dyn Validator>,
     progress: Arc<Progress>,
     stop: CancellationToken,
 ) -> (Pipe, ByteStream) {
-    let encoder = Encoder::new(compression);
     let pool = Arc::new(Pool::default());
-    let (blocks, body) = Spine::start(encoder, validator, Arc::clone(&pool), Arc::clone(&progress));
+    let packing = packing.into();
+    let (blocks, body) = Spine::start(packing, validator, Arc::clone(&pool), Arc::clone(&progress));
     let pipe = Pipe {
         block: pool.take(),
         pool,

@@ -6,7 +6,11 @@ use std::{io, sync::Arc};
 use futures_util::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 
-use super::{codec, progress::Job, verify};
+use super::{
+    codec::{self, Keys},
+    progress::Job,
+    verify,
+};
 use crate::{
     domain::{
         failure::Failure,
@@ -23,6 +27,8 @@ pub struct Order {
     pub site: Site,
     pub target: Arc<dyn Target>,
     pub manifest: Manifest,
+    /// What opens it, when it is encrypted.
+    pub keys: Keys,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +50,7 @@ pub async fn validate(order: &Order, job: &Job) -> Result<Fingerprint, Failure> 
     let fingerprint = verify::verify(
         &*order.target,
         artifact,
+        &order.keys,
         order.strategy.validator(),
         job.progress(),
         &order.site.cancel,
@@ -77,7 +84,10 @@ pub async fn run(
     let stored = open(&*order.target, artifact)
         .await
         .map_err(RestoreError::Artifact)?;
-    let raw = codec::decode(artifact.compression, stored, Some(artifact.raw_bytes));
+    let keys = order.keys.opening(artifact);
+    let keys = keys.map_err(RestoreError::Artifact)?;
+    let size = Some(artifact.raw_bytes);
+    let raw = codec::decode(artifact.compression, keys, stored, size);
     let raw = as_validated(raw, artifact.raw_sha256.clone());
     Ok(order
         .strategy

@@ -1,6 +1,7 @@
 //! Reads a stored artifact back and compares it with what its manifest says. `read_back` is cheap
 //! (stored size and digest), `verify` proves that it can be restored: it decompresses, compares
-//! the raw size and digest, and lets the strategy's validator judge, as a restore would.
+//! the raw size and digest, and lets the strategy's validator judge, as a restore would. Of an encrypted
+//! one that takes a key; without, `read_back` is what can be done: the content was judged on its way in.
 
 use std::{
     io,
@@ -12,7 +13,10 @@ use sha2::{Digest, Sha256};
 use tokio::{runtime::Handle, task::spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
-use super::{codec, progress::Progress};
+use super::{
+    codec::{self, Keys},
+    progress::Progress,
+};
 use crate::{
     domain::{
         failure::Failure,
@@ -22,18 +26,22 @@ use crate::{
     target::{ByteStream, Key, Stored, Target},
 };
 
-/// Every mismatch is permanent and says what differs; that the target did not answer is temporary.
+/// Every mismatch is permanent and says what differs, as is that none of `keys` opens what is encrypted;
+/// that the target did not answer is temporary.
 pub async fn verify(
     target: &dyn Target,
     artifact: &Artifact,
+    keys: &Keys,
     validator: Box<dyn Validator>,
     progress: Arc<Progress>,
     stop: &CancellationToken,
 ) -> Result<Fingerprint, Failure> {
+    let opening = keys.opening(artifact)?;
     let key = Key::parse(&artifact.key)?;
     let stored = target.get(&key, None).await?;
     let (stored, account) = accounted(stored);
-    let raw = codec::decode(artifact.compression, stored, Some(artifact.raw_bytes));
+    let size = Some(artifact.raw_bytes);
+    let raw = codec::decode(artifact.compression, opening, stored, size);
     // Ends the thread also when this future is dropped.
     let halt = stop.child_token();
     let _guard = halt.clone().drop_guard();
@@ -50,10 +58,15 @@ pub async fn verify(
         // Which half is wrong? Read to the end what the decompressor gave up.
         Err(error) => {
             read_back(target, artifact, stop).await?;
+            let what = if artifact.is_encrypted() {
+                "decrypt and decompress"
+            } else {
+                "decompress"
+            };
             return Err(damaged(
                 target,
                 &key,
-                &format!("it does not decompress: {error}"),
+                &format!("it does not {what}: {error}"),
             ));
         }
     };

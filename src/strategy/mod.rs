@@ -4,6 +4,7 @@
 //! A strategy knows the engine (a container, programs inside it) and nothing of targets, the log
 //! or the web. It moves bytes through `Sink` and `ByteStream`, in bounded memory.
 
+mod by_hand;
 mod environment;
 pub mod image;
 mod mongo;

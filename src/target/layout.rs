@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 use super::TargetError;
-use crate::domain::manifest::Compression;
+use crate::domain::manifest::{Compression, ENCRYPTED};
 
 /// Bytes of a whole key, and of one part between slashes (what file systems allow).
 pub const MAX_KEY: usize = 1024;
@@ -68,7 +68,7 @@ impl FromStr for Key {
     }
 }
 
-/// `{app}/{config}/{container}-{YYYYMMDD-HHMMSS}.{extension}{.gz|.zst|}`, time in UTC. Foreign
+/// `{app}/{config}/{container}-{YYYYMMDD-HHMMSS}.{extension}{.gz|.zst|}{.age|}`, time in UTC. Foreign
 /// names are made safe; two that differ stay different.
 pub fn artifact_key(
     app: &str,
@@ -77,6 +77,7 @@ pub fn artifact_key(
     at: DateTime<Utc>,
     extension: &str,
     compression: Compression,
+    encrypted: bool,
 ) -> Key {
     let (app, container) = (safe(app, MAX_FOREIGN), safe(container, MAX_FOREIGN));
     let at = at.format("%Y%m%d-%H%M%S").to_string().replace('+', "");
@@ -84,8 +85,9 @@ pub fn artifact_key(
     // Ids are positive; a negative one would give a leading dash.
     let config = config.unsigned_abs();
     let suffix = compression.suffix();
+    let age = if encrypted { ENCRYPTED } else { "" };
     Key(format!(
-        "{app}/{config}/{container}-{at}.{extension}{suffix}"
+        "{app}/{config}/{container}-{at}.{extension}{suffix}{age}"
     ))
 }
 
@@ -240,7 +242,15 @@ mod tests {
 
     #[test]
     fn names_are_those_of_the_contract() {
-        let key = artifact_key("shop", 7, "shop-db-1", at(), "sql", Compression::Gzip);
+        let key = artifact_key(
+            "shop",
+            7,
+            "shop-db-1",
+            at(),
+            "sql",
+            Compression::Gzip,
+            false,
+        );
         assert_eq!(key.as_str(), "shop/7/shop-db-1-20261122-020304.sql.gz");
         assert_eq!(key.folders().collect::<Vec<_>>(), ["shop", "7"]);
         assert_eq!(key.name(), "shop-db-1-20261122-020304.sql.gz");
@@ -248,6 +258,8 @@ mod tests {
         assert_eq!(manifest.name(), "shop-db-1-20261122-020304.sql.gz.json");
         assert_eq!(artifact_of(&manifest), Some(key.clone()));
         assert_eq!(artifact_of(&key), None);
+        let locked = artifact_key("shop", 7, "shop-db-1", at(), "sql", Compression::None, true);
+        assert_eq!(locked.name(), "shop-db-1-20261122-020304.sql.age");
     }
 
     #[test]
@@ -290,8 +302,9 @@ mod tests {
             unique in "[0-9A-Z-]{1,40}",
         ) {
             let at = DateTime::from_timestamp(seconds, 0).unwrap();
-            for compression in Compression::ALL {
-                let key = artifact_key(&app, config, &container, at, &extension, compression);
+            for (compression, encrypted) in Compression::ALL.map(|c| (c, c == Compression::Gzip)) {
+                let key =
+                    artifact_key(&app, config, &container, at, &extension, compression, encrypted);
                 prop_assert_eq!(&Key::parse(key.as_str()).unwrap(), &key);
                 prop_assert_eq!(key.folders().count(), 2);
                 prop_assert!(manifest_key(&key).is_ok());

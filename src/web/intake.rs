@@ -13,12 +13,14 @@ use tokio_util::io::ReaderStream;
 
 use crate::{
     app::{AppError, Caller, Holdfast, Received, UploadInput},
-    domain::failure::FieldErrors,
+    domain::{failure::FieldErrors, secret::Secret},
     target::ByteStream,
 };
 
 /// Of a part that is no file, in bytes.
 const TEXT_MAX: u64 = 4096;
+/// The field that may be left out: the private key of an encrypted file.
+const IDENTITY: &str = "identity";
 /// Read from the connection at once, in bytes.
 const CHUNK: usize = 256 * 1024;
 
@@ -57,9 +59,10 @@ impl FileForm {
                 let length = self.length;
                 return Ok(Some(SentFile { part, length }));
             }
-            if !known.contains(&name.as_str()) {
+            if name != IDENTITY && !known.contains(&name.as_str()) {
                 let known = known.join(", ");
-                let problem = format!("the form has a field that is none of file, {known}");
+                let problem =
+                    format!("the form has a field that is none of file, {known}, {IDENTITY}");
                 return Err(AppError::field("file", problem));
             }
             let value = text(&name, part).await?;
@@ -79,6 +82,7 @@ impl FileForm {
         UploadInput {
             strategy: self.text("strategy").to_owned(),
             service: self.text("container").to_owned(),
+            identity: self.fields.get(IDENTITY).cloned().map(Secret::new),
         }
     }
 

@@ -246,6 +246,7 @@ fn artifact() -> Artifact {
         stored_bytes: 634 << 20,
         raw_sha256: "cd".repeat(32),
         stored_sha256: "ab".repeat(32),
+        recipients: Vec::new(),
     }
 }
 

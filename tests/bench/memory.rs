@@ -85,7 +85,7 @@ pub fn child(args: &[String]) {
     let written = peak();
     runtime.block_on(async {
         let stored = local.get(&key, None).await.unwrap();
-        let raw = codec::decode(compression, stored, Some(piped.raw_bytes));
+        let raw = codec::decode(compression, None, stored, Some(piped.raw_bytes));
         raw.for_each(|item| async { drop(item.unwrap()) }).await;
     });
     println!(

@@ -162,6 +162,7 @@ fn reading(raw: &Bytes, place: &Path) {
             stored_bytes: stored.len() as u64,
             raw_sha256: hex::encode(Sha256::digest(raw)),
             stored_sha256: hex::encode(Sha256::digest(&stored)),
+            recipients: Vec::new(),
         };
         let key = Key::parse(&artifact.key).unwrap();
         runtime
@@ -178,13 +179,20 @@ fn reading(raw: &Bytes, place: &Path) {
             [
                 Box::new(|| {
                     runtime.block_on(async {
-                        let raw = codec::decode(compression, chunks(&stored), None);
+                        let raw = codec::decode(compression, None, chunks(&stored), None);
                         raw.for_each(|item| async { drop(item.unwrap()) }).await;
                     });
                 }),
                 Box::new(|| {
                     let lines = Box::new(Lines(0));
-                    let verify = verify::verify(&*local, &artifact, lines, Arc::default(), &stop);
+                    let verify = verify::verify(
+                        &*local,
+                        &artifact,
+                        &codec::Keys::default(),
+                        lines,
+                        Arc::default(),
+                        &stop,
+                    );
                     runtime.block_on(verify).unwrap();
                 }),
                 Box::new(|| {

@@ -78,6 +78,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("async_compression", &["engine"]),
     ("cron", &["domain/schedule.rs"]),
     ("serde_saphyr", &["compose"]),
+    ("age", &["engine/codec"]),
     ("argon2", &["app"]),
     ("chacha20poly1305", &["app"]),
     ("clap", &["config.rs", "main.rs", "cli"]),

@@ -190,6 +190,7 @@ fn restore_request() -> RestoreCommand {
         source: RestoreSource::Run { run: RunId(1) },
         app: AppId(1),
         service: "db".into(),
+        identity: None,
     }
 }
 

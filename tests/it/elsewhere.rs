@@ -16,6 +16,7 @@ const NAMES: &str = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_da
 fn into(service: &str) -> RestoreInput {
     RestoreInput {
         service: Some(service.to_owned()),
+        identity: None,
     }
 }
 

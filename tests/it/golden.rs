@@ -49,19 +49,24 @@ fn every_stored_form_is_still_read_and_still_written() {
     }
 }
 
-/// A second form under one name.
+/// More forms under one name.
 #[test]
 fn a_restore_of_an_upload_is_still_read_and_still_written() {
-    let event = Event::from(samples::upload_requested());
-    let (name, schema, data) = encode(&event).unwrap();
-    let path = folder().join(format!("{name}.v{schema}.upload.json"));
-    if std::env::var("HOLDFAST_GOLDEN").is_ok() && !path.exists() {
-        fs::write(&path, format!("{data}\n")).unwrap();
+    for (form, event) in [
+        ("upload", samples::upload_requested()),
+        ("encrypted", samples::encrypted_requested()),
+    ] {
+        let event = Event::from(event);
+        let (name, schema, data) = encode(&event).unwrap();
+        let path = folder().join(format!("{name}.v{schema}.{form}.json"));
+        if std::env::var("HOLDFAST_GOLDEN").is_ok() && !path.exists() {
+            fs::write(&path, format!("{data}\n")).unwrap();
+        }
+        let golden = fs::read_to_string(&path).unwrap();
+        assert_eq!(data, golden.trim_end());
+        let read = decode(StreamKind::Restore, &name, schema, &golden).unwrap();
+        assert_eq!(read, event);
     }
-    let golden = fs::read_to_string(&path).unwrap();
-    assert_eq!(data, golden.trim_end());
-    let read = decode(StreamKind::Restore, &name, schema, &golden).unwrap();
-    assert_eq!(read, event);
 }
 
 /// What a spec says only when it is set.

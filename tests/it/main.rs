@@ -19,6 +19,7 @@ mod discard;
 mod docker;
 mod domain;
 mod elsewhere;
+mod encryption;
 mod golden;
 mod hooks;
 mod house;

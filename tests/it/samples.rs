@@ -51,6 +51,7 @@ pub fn config_spec() -> ConfigSpec {
         missed_policy: MissedPolicy::One,
         enabled: true,
         compression: Compression::Zstd,
+        encryption: Box::default(),
         retention: Retention::Time { days: 30 },
         verify_upload: true,
         // Came later: their stored form has a golden file of its own.
@@ -120,6 +121,7 @@ pub fn artifact() -> Artifact {
         stored_bytes: 400,
         raw_sha256: "aa".repeat(32),
         stored_sha256: "bb".repeat(32),
+        recipients: Vec::new(),
     }
 }
 
@@ -328,6 +330,29 @@ pub fn upload_requested() -> RestoreEvent {
         },
         app: AppId(1),
         service: "db".into(),
+        identity: None,
+    }
+}
+
+/// A restore for which somebody gave a key.
+pub fn encrypted_requested() -> RestoreEvent {
+    let RestoreEvent::Requested {
+        restore,
+        source: RestoreSource::Upload { mut upload },
+        app,
+        service,
+        ..
+    } = upload_requested()
+    else {
+        unreachable!("an upload was asked for");
+    };
+    upload.artifact.recipients = vec!["age1one".into(), "age1two".into()];
+    RestoreEvent::Requested {
+        restore,
+        source: RestoreSource::Upload { upload },
+        app,
+        service,
+        identity: Some(SecretRef("vault-lent:00ff".into())),
     }
 }
 
@@ -338,6 +363,7 @@ fn restore_events(app: AppId) -> [RestoreEvent; 15] {
             source: RestoreSource::Run { run: RunId(12) },
             app,
             service: "db".into(),
+            identity: None,
         },
         RestoreEvent::Started {
             attempt: 1,

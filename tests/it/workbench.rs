@@ -120,6 +120,7 @@ impl Backup {
                 stored_bytes: self.bytes.len() as u64,
                 raw_sha256: String::new(),
                 stored_sha256: String::new(),
+                recipients: Vec::new(),
             },
             fingerprint: self.fingerprint.clone(),
             warnings: Vec::new(),

@@ -25,7 +25,10 @@ use crate::{
         manifest::{Manifest, Source},
         run::{Pin, Run},
     },
-    engine::backup::{self, Aftermath, Around, Order, Subject},
+    engine::{
+        backup::{self, Aftermath, Around, Order, Subject},
+        codec::Keys,
+    },
     readmodel::configs,
     strategy::{Dumped, Options, Probe, Sink, Site, StrategyError, Validator},
 };
@@ -74,7 +77,8 @@ impl Holdfast {
             source,
             target: target.clone(),
             key: key.clone(),
-            compression: spec.compression,
+            packing: spec.compression.into(),
+            keys: Keys::default(),
             verify: spec.verify_upload,
             estimate: self.estimate(run.config).await?,
             started_at,

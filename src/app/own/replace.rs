@@ -68,7 +68,7 @@ async fn unpack(file: &Path, into: &Path) -> io::Result<()> {
     let stored = tokio::fs::File::open(file).await?;
     let start = intake::start_of(file)?;
     let stored = ReaderStream::new(stored).boxed();
-    let mut raw = codec::decode(intake::packed_by(&start), stored, None);
+    let mut raw = codec::decode(intake::packed_by(&start), None, stored, None);
     let mut out = tokio::fs::File::create_new(into).await?;
     while let Some(chunk) = raw.next().await {
         out.write_all(&chunk?).await?;

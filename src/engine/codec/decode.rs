@@ -1,6 +1,6 @@
 //! Stored bytes back to raw ones, as a stream, on a thread of its own: decompressing a chunk
 //! takes longer than an async thread may be held, and this way it goes on while the one before is
-//! used.
+//! used. Decrypting goes before it.
 
 use std::{io, pin::Pin};
 
@@ -8,12 +8,13 @@ use async_compression::tokio::bufread::{GzipDecoder, ZstdDecoder};
 use bytes::BytesMut;
 use futures_util::{StreamExt, stream};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt},
+    io::{AsyncBufRead, AsyncRead, AsyncReadExt, BufReader},
     runtime::Handle,
     sync::mpsc,
 };
 use tokio_util::io::StreamReader;
 
+use super::{decrypt::decrypted, keys::Keys};
 use crate::{domain::manifest::Compression, strategy::RawStream, target::ByteStream};
 
 /// Raw bytes a chunk.
@@ -21,10 +22,16 @@ const CHUNK: usize = 256 * 1024;
 
 /// The raw bytes of an artifact. Ends in an error when it is cut, when something other than
 /// another member or frame follows, when a checksum is wrong, and when it does not come to
-/// `raw_bytes`, if those are known: neither a bomb nor a cut between two members passes.
+/// `raw_bytes`, if those are known: neither a bomb nor a cut between two members passes. `keys` are
+/// those of an encrypted one.
 ///
 /// Must be called inside a tokio runtime. Dropping the stream ends the work.
-pub fn decode(compression: Compression, stored: ByteStream, raw_bytes: Option<u64>) -> RawStream {
+pub fn decode(
+    compression: Compression,
+    keys: Option<Keys>,
+    stored: ByteStream,
+    raw_bytes: Option<u64>,
+) -> RawStream {
     let (chunks, received) = mpsc::channel(2);
     let handle = Handle::current();
     tokio::task::spawn_blocking(move || {
@@ -32,7 +39,7 @@ pub fn decode(compression: Compression, stored: ByteStream, raw_bytes: Option<u6
             let closed = chunks.clone();
             tokio::select! {
                 () = closed.closed() => {}
-                result = pump(reader(compression, stored), raw_bytes, &chunks) => {
+                result = unpack(compression, keys, stored, raw_bytes, &chunks) => {
                     let end = result.map(|()| None);
                     let _ = chunks.send(end).await;
                 }
@@ -52,9 +59,27 @@ pub fn decode(compression: Compression, stored: ByteStream, raw_bytes: Option<u6
 }
 
 type Reader = Pin<Box<dyn AsyncRead + Send>>;
+type Chunks = mpsc::Sender<io::Result<Option<bytes::Bytes>>>;
 
-fn reader(compression: Compression, stored: ByteStream) -> Reader {
+async fn unpack(
+    compression: Compression,
+    keys: Option<Keys>,
+    stored: ByteStream,
+    raw_bytes: Option<u64>,
+    chunks: &Chunks,
+) -> io::Result<()> {
     let stored = StreamReader::new(stored);
+    let reader = match keys {
+        None => reader(compression, stored),
+        Some(keys) => {
+            let packed = decrypted(stored, &keys).await?;
+            reader(compression, BufReader::with_capacity(CHUNK, packed))
+        }
+    };
+    pump(reader, raw_bytes, chunks).await
+}
+
+fn reader(compression: Compression, stored: impl AsyncBufRead + Send + 'static) -> Reader {
     match compression {
         Compression::Gzip => {
             let mut decoder = GzipDecoder::new(stored);
@@ -71,11 +96,7 @@ fn reader(compression: Compression, stored: ByteStream) -> Reader {
 }
 
 /// Sends `None` last, only after the whole.
-async fn pump(
-    mut reader: Reader,
-    raw_bytes: Option<u64>,
-    chunks: &mpsc::Sender<io::Result<Option<bytes::Bytes>>>,
-) -> io::Result<()> {
+async fn pump(mut reader: Reader, raw_bytes: Option<u64>, chunks: &Chunks) -> io::Result<()> {
     let mut total = 0;
     loop {
         let mut chunk = BytesMut::with_capacity(CHUNK);

@@ -39,7 +39,9 @@ fn decoded(
 ) -> std::io::Result<Vec<u8>> {
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     runtime.block_on(async {
-        let chunks: Vec<Bytes> = decode(compression, stored, raw_bytes).try_collect().await?;
+        let chunks: Vec<Bytes> = decode(compression, None, stored, raw_bytes)
+            .try_collect()
+            .await?;
         Ok(chunks.concat())
     })
 }

@@ -15,11 +15,11 @@ use tokio::{
     task::spawn_blocking,
 };
 
-use super::{PipeError, Piped};
+use super::{Packing, PipeError, Piped};
 use crate::{
-    domain::manifest::Compression,
+    domain::manifest::{Compression, Fingerprint},
     engine::{
-        codec::{BLOCK, Encoder},
+        codec::{BLOCK, Encoder, Encryptor},
         progress::Progress,
     },
     strategy::{SinkClosed, Validator},
@@ -47,10 +47,14 @@ type Encoded = oneshot::Receiver<io::Result<Bytes>>;
 
 pub(super) struct Spine {
     encoder: Arc<Encoder>,
+    recipients: Vec<String>,
+    /// `None` when nothing is encrypted; an error when it could not begin, told with the first block.
+    encryptor: io::Result<Option<Encryptor>>,
     parallel: usize,
     encoding: VecDeque<Encoded>,
     pool: Arc<Pool>,
-    validator: Box<dyn Validator>,
+    /// Taken at the end.
+    validator: Option<Box<dyn Validator>>,
     raw: Tally,
     stored: Tally,
     out: mpsc::Sender<Out>,
@@ -76,7 +80,7 @@ impl Tally {
 
 impl Spine {
     pub(super) fn start(
-        encoder: Encoder,
+        packing: Packing,
         validator: Box<dyn Validator>,
         pool: Arc<Pool>,
         progress: Arc<Progress>,
@@ -85,11 +89,13 @@ impl Spine {
         let (out, body) = mpsc::channel(QUEUE);
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let spine = Self {
-            encoder: Arc::new(encoder),
+            encoder: Arc::new(Encoder::new(packing.compression)),
+            recipients: packing.recipients.names(),
+            encryptor: encryptor(&packing),
             parallel: cores.min(MAX_PARALLEL),
             encoding: VecDeque::new(),
             pool,
-            validator,
+            validator: Some(validator),
             raw: Tally::default(),
             stored: Tally::default(),
             out,
@@ -122,7 +128,9 @@ impl Spine {
             self.pass_on()?;
         }
         self.encode(block.clone());
-        self.validator.feed(&block);
+        if let Some(validator) = &mut self.validator {
+            validator.feed(&block);
+        }
         self.raw.add(&block);
         self.pool.give(block);
         Ok(())
@@ -148,17 +156,34 @@ impl Spine {
             return Ok(());
         };
         let encoded = oldest.blocking_recv().map_err(io::Error::other).flatten();
-        let out = match encoded {
-            Ok(encoded) => {
-                self.stored.add(&encoded);
-                self.progress.add_stored(encoded.len() as u64);
-                Out::Data(encoded)
+        let packed = encoded.and_then(|encoded| match &mut self.encryptor {
+            Ok(None) => Ok(encoded),
+            Ok(Some(encryptor)) => encryptor.encrypt(&encoded),
+            Err(error) => Err(io::Error::new(error.kind(), error.to_string())),
+        });
+        self.store(packed)
+    }
+
+    /// Sends what is stored next, or why there is no more.
+    fn store(&mut self, packed: io::Result<Bytes>) -> Result<(), SinkClosed> {
+        let out = match packed {
+            Ok(packed) => {
+                self.stored.add(&packed);
+                self.progress.add_stored(packed.len() as u64);
+                Out::Data(packed)
             }
             Err(error) => Out::Failed(error),
         };
         let failed = matches!(out, Out::Failed(_));
         self.out.blocking_send(out).map_err(|_| SinkClosed)?;
         if failed { Err(SinkClosed) } else { Ok(()) }
+    }
+
+    fn judged(&mut self) -> Result<Fingerprint, String> {
+        match self.validator.take() {
+            Some(validator) => validator.finish(),
+            None => Err("it was judged already".to_owned()),
+        }
     }
 
     fn end(mut self) -> Result<Piped, PipeError> {
@@ -168,7 +193,7 @@ impl Spine {
         while !self.encoding.is_empty() {
             self.pass_on()?;
         }
-        let fingerprint = match self.validator.finish() {
+        let fingerprint = match self.judged() {
             Ok(fingerprint) => fingerprint,
             Err(reason) => {
                 let failed = Out::Failed(io::Error::other("the dump is not whole"));
@@ -176,9 +201,14 @@ impl Spine {
                 return Err(PipeError::Invalid(reason));
             }
         };
+        // Only now the chunk without which nobody can read it to its end.
+        if let Ok(Some(encryptor)) = std::mem::replace(&mut self.encryptor, Ok(None)) {
+            self.store(encryptor.finish())?;
+        }
         self.out.blocking_send(Out::End).map_err(|_| SinkClosed)?;
         Ok(Piped {
             compression: self.encoder.compression(),
+            recipients: self.recipients,
             raw_bytes: self.raw.bytes,
             stored_bytes: self.stored.bytes,
             raw_sha256: self.raw.sha256(),
@@ -186,6 +216,13 @@ impl Spine {
             fingerprint,
         })
     }
+}
+
+fn encryptor(packing: &Packing) -> io::Result<Option<Encryptor>> {
+    if packing.recipients.is_empty() {
+        return Ok(None);
+    }
+    Encryptor::new(&packing.recipients).map(Some)
 }
 
 /// Ends well only on `Out::End`.

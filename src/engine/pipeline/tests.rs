@@ -6,7 +6,10 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::{
-    engine::verify::{read_back, verify},
+    engine::{
+        codec::{self, Keys},
+        verify::{read_back, verify},
+    },
     target::{
         Target,
         memory::{Fault, Faulty, Memory, Scope},
@@ -53,16 +56,16 @@ fn line(number: u64) -> Bytes {
 }
 
 struct Run {
-    compression: Compression,
+    packing: Packing,
     lines: u64,
     stop: CancellationToken,
     progress: Arc<Progress>,
 }
 
 impl Run {
-    fn new(compression: Compression, lines: u64) -> Self {
+    fn new(packing: impl Into<Packing>, lines: u64) -> Self {
         Self {
-            compression,
+            packing: packing.into(),
             lines,
             stop: CancellationToken::new(),
             progress: Arc::default(),
@@ -72,7 +75,7 @@ impl Run {
     /// A dump of `lines`, then `end`, which says what the strategy returns.
     async fn to(&self, target: &dyn Target, end: Result<(), &str>) -> Result<Piped, Failure> {
         let (mut pipe, body) = open(
-            self.compression,
+            self.packing.clone(),
             Box::<Lines>::default(),
             Arc::clone(&self.progress),
             self.stop.clone(),
@@ -98,6 +101,7 @@ async fn check(target: &dyn Target, piped: &Piped) -> Result<Fingerprint, Failur
     verify(
         target,
         &artifact,
+        &Keys::default(),
         Box::<Lines>::default(),
         Arc::default(),
         &stop,
@@ -264,7 +268,8 @@ async fn a_read_that_breaks_off_is_temporary_and_a_damaged_one_is_not() {
     ] {
         target.inject(fault, Scope::All);
         let lines = Box::<Lines>::default();
-        let verified = verify(&target, &artifact, lines, Arc::default(), &stop).await;
+        let keys = Keys::default();
+        let verified = verify(&target, &artifact, &keys, lines, Arc::default(), &stop).await;
         assert_eq!(verified.unwrap_err().is_temporary(), temporary);
         let read = read_back(&target, &artifact, &stop).await;
         assert_eq!(read.unwrap_err().is_temporary(), temporary);
@@ -366,10 +371,83 @@ proptest! {
             target.plant(&key(), bytes);
             let (artifact, stop) = (piped.artifact(&key()), CancellationToken::new());
             let lines = Box::<Lines>::default();
-            let verified = verify(&target, &artifact, lines, Arc::default(), &stop).await;
+            let keys = Keys::default();
+        let verified = verify(&target, &artifact, &keys, lines, Arc::default(), &stop).await;
             let failure = verified.unwrap_err();
             assert!(!failure.is_temporary(), "{failure:?}");
             assert!(failure.message.contains("instead of"), "{failure:?}");
         });
     }
+}
+
+/// What reads and writes back an encrypted artifact, and what it is.
+async fn encrypted(target: &dyn Target) -> (Piped, Keys) {
+    let ((public, private), (other, _)) = (codec::generate(), codec::generate());
+    let recipients = Recipients::parse(&[public, other]).unwrap_or_default();
+    let packing = Packing {
+        compression: Compression::Gzip,
+        recipients,
+    };
+    let piped = Run::new(packing, 100_000).to(target, Ok(())).await.unwrap();
+    (piped, Keys::parse(&private).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_encrypted_is_verified_with_a_key_and_read_back_without() {
+    let target = Memory::new();
+    let (piped, keys) = encrypted(&target).await;
+    let (artifact, stop) = (piped.artifact(&key()), CancellationToken::new());
+    assert_eq!(artifact.recipients.len(), 2);
+    let stored = target.bytes(&key()).unwrap();
+    assert!(stored.starts_with(codec::MAGIC));
+    assert_eq!(piped.stored_bytes, stored.len() as u64);
+    read_back(&target, &artifact, &stop).await.unwrap();
+    let verify_with = async |keys: &Keys| {
+        let lines = Box::<Lines>::default();
+        verify(&target, &artifact, keys, lines, Arc::default(), &stop).await
+    };
+    assert_eq!(verify_with(&keys).await.unwrap().total(), 100_000);
+    let (_, stranger) = codec::generate();
+    for keys in [Keys::default(), Keys::parse(&stranger).unwrap()] {
+        let failure = verify_with(&keys).await.unwrap_err();
+        assert!(!failure.is_temporary() && failure.hint.contains("age1"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_to_what_is_encrypted_is_found_with_and_without_a_key() {
+    for fault in [
+        Fault::LoseAfter(70_000),
+        Fault::Corrupt(20),
+        Fault::Corrupt(70_000),
+    ] {
+        let target = Faulty::new(Arc::new(Memory::new()));
+        target.inject(fault, Scope::All);
+        let (piped, keys) = encrypted(&target).await;
+        let (artifact, stop) = (piped.artifact(&key()), CancellationToken::new());
+        let read = read_back(&target, &artifact, &stop).await.unwrap_err();
+        let lines = Box::<Lines>::default();
+        let verified = verify(&target, &artifact, &keys, lines, Arc::default(), &stop).await;
+        let verified = verified.unwrap_err();
+        assert!(!read.is_temporary() && !verified.is_temporary());
+        assert!(
+            verified.message.contains("instead of"),
+            "{}",
+            verified.message
+        );
+    }
+}
+
+/// Nobody may read to its end what the validator did not accept: the last chunk is not written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dump_that_is_not_whole_leaves_nothing_encrypted_either() {
+    let target = Memory::new();
+    let (public, _) = codec::generate();
+    let packing = Packing {
+        compression: Compression::None,
+        recipients: Recipients::parse(&[public]).unwrap_or_default(),
+    };
+    let failure = Run::new(packing, 0).to(&target, Ok(())).await.unwrap_err();
+    assert!(failure.message.contains("not whole"), "{}", failure.message);
+    assert!(target.bytes(&key()).is_none());
 }

@@ -7,7 +7,10 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::{archive::database_of, dump::ALL};
-use crate::domain::manifest::{Compression, Manifest};
+use crate::{
+    domain::manifest::Manifest,
+    strategy::by_hand::{self, shell},
+};
 
 /// The image's own user and password, which are only known in the container.
 const LOGIN: &str = "value() { eval \"v=\\${$1:-} f=\\${$1_FILE:-}\"; if [ -n \"$f\" ]; then v=$(cat \"$f\"); fi; printf %s \"$v\"; }; \
@@ -28,13 +31,8 @@ const DROP: &str = "var get = function (n) { return typeof process === 'undefine
     base.runCommand({ drop: all[i] }); print('dropped', name, all[i]); } } }";
 
 pub fn commands(manifest: &Manifest, file: &str) -> Vec<String> {
-    let (read, test) = match manifest.artifact.compression {
-        Compression::Gzip => ("gunzip -c", Some("gunzip -t")),
-        Compression::Zstd => ("zstd -dc", Some("zstd -tq")),
-        Compression::None => ("cat", None),
-    };
+    let (read, test) = (by_hand::read(manifest, file), by_hand::test(manifest, file));
     let container = shell(&manifest.source.container);
-    let file = shell_file(file);
     let mut options = vec!["--archive", "--stopOnError", "--bypassDocumentValidation"];
     if manifest.source.subject == ALL {
         // The server's own accounts and settings, and what was set aside there.
@@ -49,13 +47,11 @@ pub fn commands(manifest: &Manifest, file: &str) -> Vec<String> {
             .collect();
         let script = shell(&format!("{LOGIN}{RESTORE}"));
         let words = words.join(" ");
-        format!("{read} {file} | docker exec -i {container} sh -c {script} sh {words}")
+        format!("{read} | docker exec -i {container} sh -c {script} sh {words}")
     };
     let keep = shell(&format!("KEEP={}", keep(manifest)));
     let (tidy, drop) = (shell(&format!("{LOGIN}{TIDY}")), shell(DROP));
     let tidy = format!("docker exec -e {keep} {container} sh -c {tidy} sh {drop}");
-    // A pipe hides that its first half failed.
-    let test = test.map(|test| format!("{test} {file}"));
     let rest = [restore("--dryRun"), restore("--drop"), tidy];
     test.into_iter().chain(rest).collect()
 }
@@ -70,23 +66,4 @@ fn keep(manifest: &Manifest) -> String {
         keep.entry(database).or_default().push(name);
     }
     json!(keep).to_string()
-}
-
-/// As one word of a POSIX shell.
-fn shell(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,=".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-/// A file name that begins with a dash is no option.
-fn shell_file(file: &str) -> String {
-    if file.starts_with('-') {
-        shell(&format!("./{file}"))
-    } else {
-        shell(file)
-    }
 }

@@ -1,8 +1,10 @@
 //! The commands that restore a dump without Holdfast: with the container's own tools, and those of
 //! any shell. They load in place: tables that were made later stay, unlike with Holdfast.
 
-use super::names::shell;
-use crate::domain::manifest::{Compression, Manifest};
+use crate::{
+    domain::manifest::Manifest,
+    strategy::by_hand::{self, shell},
+};
 
 /// The image's root, whose password is only known in the container.
 const CLIENT: &str = "MYSQL_PWD=${MARIADB_ROOT_PASSWORD:-${MYSQL_ROOT_PASSWORD:-$(cat \"${MARIADB_ROOT_PASSWORD_FILE:-$MYSQL_ROOT_PASSWORD_FILE}\" 2>/dev/null)}}; \
@@ -11,32 +13,16 @@ const CLIENT: &str = "MYSQL_PWD=${MARIADB_ROOT_PASSWORD:-${MYSQL_ROOT_PASSWORD:-
 
 pub fn commands(manifest: &Manifest, file: &str) -> Vec<String> {
     let container = shell(&manifest.source.container);
-    let file = shell_file(file);
     let run = |more: &str| {
         let script = shell(&format!("{CLIENT}{more}"));
         format!("docker exec -i {container} sh -c {script}")
     };
-    let (read, test) = match manifest.artifact.compression {
-        Compression::Gzip => ("gunzip -c", Some("gunzip -t")),
-        Compression::Zstd => ("zstd -dc", Some("zstd -tq")),
-        Compression::None => ("cat", None),
-    };
-    // A pipe hides that its first half failed.
-    let test = test.map(|test| format!("{test} {file}"));
+    let (read, test) = (by_hand::read(manifest, file), by_hand::test(manifest, file));
     // The accounts come before the dump's own first line. Those that are there are left alone.
     let accounts = "sed -n -e '/^-- M[^ ]* dump /q' -e 's/^-- account: //p'";
     let rest = [
-        format!("{read} {file} | {}", run("")),
-        format!("{read} {file} | {accounts} | {}", run(" --force")),
+        format!("{read} | {}", run("")),
+        format!("{read} | {accounts} | {}", run(" --force")),
     ];
     test.into_iter().chain(rest).collect()
-}
-
-/// A file name that begins with a dash is no option.
-fn shell_file(file: &str) -> String {
-    if file.starts_with('-') {
-        shell(&format!("./{file}"))
-    } else {
-        shell(file)
-    }
 }

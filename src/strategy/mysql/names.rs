@@ -165,16 +165,6 @@ pub fn literals<'a>(texts: impl IntoIterator<Item = &'a str>) -> String {
     quoted.join(", ")
 }
 
-/// As one word of a POSIX shell, for the commands that a person runs by hand.
-pub fn shell(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,6 +226,5 @@ mod tests {
     fn quotes() {
         assert_eq!(ident("a`b"), "`a``b`");
         assert_eq!(literal("it's \\"), r"'it''s \\'");
-        assert_eq!(shell("it's"), r"'it'\''s'");
     }
 }

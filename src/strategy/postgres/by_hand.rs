@@ -3,11 +3,14 @@
 //! finds its own way to each of them, so these are moved aside first.
 
 use super::{
-    names::{literal, shell},
+    names::literal,
     settings::{ALL, Format},
     validate::{ROLES, by_database, marks},
 };
-use crate::domain::manifest::{Compression, Manifest};
+use crate::{
+    domain::manifest::Manifest,
+    strategy::by_hand::{self, shell},
+};
 
 /// The image's own user, whose name is only known in the container.
 const USER: &str = "PGUSER=${POSTGRES_USER:-$(cat \"$POSTGRES_USER_FILE\" 2>/dev/null)}; \
@@ -27,7 +30,8 @@ pub fn commands(manifest: &Manifest, file: &str) -> Vec<String> {
         ALL => by_hand.all(),
         database => by_hand.one(database),
     };
-    let before = by_hand.test().into_iter().chain(by_hand.roles());
+    let test = by_hand::test(manifest, file);
+    let before = test.into_iter().chain(by_hand.roles());
     before.chain(rest).collect()
 }
 
@@ -37,16 +41,6 @@ struct ByHand<'a> {
 }
 
 impl ByHand<'_> {
-    /// A pipe hides that its first half failed.
-    fn test(&self) -> Option<String> {
-        let test = match self.manifest.artifact.compression {
-            Compression::Gzip => "gunzip -t",
-            Compression::Zstd => "zstd -tq",
-            Compression::None => return None,
-        };
-        Some(format!("{test} {}", shell_file(self.file)))
-    }
-
     fn one(&self, database: &str) -> Vec<String> {
         let restored = beside(database, "_restored");
         let before = beside(database, "_before");
@@ -118,20 +112,12 @@ impl ByHand<'_> {
     }
 
     fn is_archive(&self) -> bool {
-        let artifact = &self.manifest.artifact;
-        let key = artifact.key.strip_suffix(artifact.compression.suffix());
-        let name = key.and_then(|key| key.rsplit_once('.'));
+        let name = self.manifest.artifact.unpacked_key().rsplit_once('.');
         name.is_some_and(|(_, extension)| extension == Format::Custom.extension())
     }
 
     fn read(&self) -> String {
-        let read = match self.manifest.artifact.compression {
-            Compression::Gzip => "gunzip -c",
-            Compression::Zstd => "zstd -dc",
-            Compression::None => "cat",
-        };
-        let file = shell_file(self.file);
-        format!("{read} {file}")
+        by_hand::read(self.manifest, self.file)
     }
 
     fn script(&self, script: &str, database: &str) -> String {
@@ -168,13 +154,4 @@ fn beside(database: &str, suffix: &str) -> String {
         end -= 1;
     }
     format!("{}{suffix}", &database[..end])
-}
-
-/// A file name that begins with a dash is no option.
-fn shell_file(file: &str) -> String {
-    if file.starts_with('-') {
-        shell(&format!("./{file}"))
-    } else {
-        shell(file)
-    }
 }

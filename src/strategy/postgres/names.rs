@@ -38,16 +38,6 @@ pub fn literal(text: &str) -> String {
     }
 }
 
-/// As one word of a POSIX shell, for the commands that a person runs by hand.
-pub fn shell(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,8 +86,5 @@ mod tests {
         assert_eq!(ident("a\"b"), "\"a\"\"b\"");
         assert_eq!(literal("it's"), "'it''s'");
         assert_eq!(literal("\\'"), "E'\\\\'''");
-        assert_eq!(shell("it's"), r"'it'\''s'");
-        assert_eq!(shell(""), "''");
-        assert_eq!(shell("/a-b/c.sql"), "/a-b/c.sql");
     }
 }

@@ -3,7 +3,10 @@
 //! is switched on; else the same program makes the log from it first.
 
 use super::{layout::Layout, program_of};
-use crate::domain::manifest::{Compression, Manifest};
+use crate::{
+    domain::manifest::Manifest,
+    strategy::by_hand::{self, shell},
+};
 
 /// Arguments: folder, dump, name of the log in the folder, client, folder of the log, file of the log,
 /// server, whether there is a log.
@@ -32,12 +35,7 @@ pub fn commands(manifest: &Manifest, file: &str) -> Vec<String> {
     let Some(layout) = layout else {
         return Vec::new();
     };
-    let file = shell_file(file);
-    let (read, test) = match manifest.artifact.compression {
-        Compression::Gzip => ("gunzip -c", Some("gunzip -t")),
-        Compression::Zstd => ("zstd -dc", Some("zstd -tq")),
-        Compression::None => ("cat", None),
-    };
+    let (read, test) = (by_hand::read(manifest, file), by_hand::test(manifest, file));
     let container = shell(&source.container);
     let client = program_of(&source.tool);
     let server = client.replace("-cli", "-server");
@@ -63,31 +61,10 @@ pub fn commands(manifest: &Manifest, file: &str) -> Vec<String> {
         shell(PUT),
         words.join(" ")
     );
-    // A pipe hides that its first half failed.
-    let test = test.map(|test| format!("{test} {file}"));
     let rest = [
         format!("docker stop {container}"),
-        format!("{read} {file} | {put}"),
+        format!("{read} | {put}"),
         format!("docker start {container}"),
     ];
     test.into_iter().chain(rest).collect()
-}
-
-/// As one word of a POSIX shell.
-fn shell(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-/// A file name that begins with a dash is no option.
-fn shell_file(file: &str) -> String {
-    if file.starts_with('-') {
-        shell(&format!("./{file}"))
-    } else {
-        shell(file)
-    }
 }

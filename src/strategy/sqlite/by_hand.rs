@@ -3,7 +3,7 @@
 use super::{tool::IN, validate::ONE};
 use crate::{
     domain::manifest::Manifest,
-    strategy::volume::by_hand::{readable, reading, shell},
+    strategy::by_hand::{self, shell},
 };
 
 /// Takes a database to $1: owner and mode as before, and nothing of the old one beside it.
@@ -19,8 +19,7 @@ pub fn commands(manifest: &Manifest, file: &str) -> Vec<String> {
         .tool
         .split_once(IN)
         .map_or(source.image.as_str(), |(_, image)| image);
-    let file = readable(file);
-    let (test, read) = reading(manifest);
+    let read = by_hand::read(manifest, file);
     let take = |path: &str| {
         format!(
             "docker run --rm -i --network none --user 0:0 --volumes-from {container} \
@@ -30,20 +29,14 @@ pub fn commands(manifest: &Manifest, file: &str) -> Vec<String> {
             shell(path)
         )
     };
-    let mut commands: Vec<String> = test
-        .map(|test| format!("{test} {file}"))
-        .into_iter()
-        .collect();
+    let mut commands: Vec<String> = by_hand::test(manifest, file).into_iter().collect();
     commands.push(format!("docker stop {container}"));
     if manifest.fingerprint.counts.contains_key(ONE) {
-        commands.push(format!("{read} {file} | {}", take(&source.subject)));
+        commands.push(format!("{read} | {}", take(&source.subject)));
     } else {
         for path in manifest.fingerprint.counts.keys() {
             let member = shell(path.trim_start_matches('/'));
-            commands.push(format!(
-                "{read} {file} | tar -x -O -f - {member} | {}",
-                take(path)
-            ));
+            commands.push(format!("{read} | tar -x -O -f - {member} | {}", take(path)));
         }
     }
     commands.push(format!("docker start {container}"));

@@ -8,7 +8,7 @@
 //! Paths that are on no volume are read in the running container. They can be backed up, but not
 //! restored: nothing but the service itself reaches them.
 
-pub mod by_hand;
+mod by_hand;
 pub mod chosen;
 pub mod pack;
 mod restore;

@@ -20,7 +20,10 @@ use super::{
 };
 use crate::{
     app::RestoreInput,
-    domain::ids::{RestoreId, RunId},
+    domain::{
+        ids::{RestoreId, RunId},
+        secret::Secret,
+    },
 };
 
 #[derive(Object, Deserialize, Default)]
@@ -29,6 +32,9 @@ use crate::{
 pub struct RestoreBody {
     /// Another service of the same app; the one that was backed up when absent.
     service: Option<String>,
+    /// The private key that opens an encrypted backup (`AGE-SECRET-KEY-1…`, or a file with such lines),
+    /// where the server has none of its own for it. Forgotten when the restore is over.
+    identity: Option<String>,
 }
 
 #[derive(Object)]
@@ -58,6 +64,7 @@ impl Restores {
     ) -> Result<Accepted<RestoreRequested>, ApiError> {
         let input = RestoreInput {
             service: body.0.service,
+            identity: body.0.identity.map(Secret::new),
         };
         let restore = visit
             .holdfast

@@ -24,8 +24,8 @@ impl Uploads {
     /// Restores a service from a file
     ///
     /// `file` is a backup as the strategy makes it, plain or packed with gzip or zstd; `strategy` is
-    /// its kind; `container` is a service of this app. Sent before the file, the two are looked at
-    /// before the file is received. The file is checked as a whole before it is accepted.
+    /// its kind; `container` is a service of this app; `identity` is the private key of a file that is
+    /// encrypted with age. Sent before the file, they are looked at before the file is received. The file is checked as a whole before it is accepted.
     #[oai(
         path = "/apps/:slug/backups/upload-restore",
         method = "post",
@@ -76,6 +76,14 @@ impl<'a> ApiExtractor<'a> for FormWithFile {
                     field(text(), "What the file is a backup of: `postgres`, …"),
                 ),
                 ("container", field(text(), "A service of this app.")),
+                (
+                    "identity",
+                    field(
+                        text(),
+                        "The private key that opens the file, when it is encrypted with age. Forgotten \
+                         when the restore is over.",
+                    ),
+                ),
                 ("file", field(binary, "The backup.")),
             ],
             ..MetaSchema::new("object")

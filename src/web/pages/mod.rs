@@ -7,6 +7,7 @@ mod config;
 pub mod dashboard;
 mod event;
 mod find;
+mod keys;
 mod login;
 mod own;
 pub mod restore;
@@ -52,6 +53,7 @@ pub fn routes() -> Route {
             get(trigger::show).post(trigger::issue),
         )
         .at("/configs/:id/trigger/revoke", post(trigger::revoke))
+        .at("/keys", get(keys::show).post(keys::make))
         .at("/schedule", get(schedule::preview))
         .at("/targets/trial", post(config::try_target))
         .at("/runs/:id", get(run::show))

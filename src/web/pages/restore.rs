@@ -14,7 +14,7 @@ use serde::Deserialize;
 pub use self::view::RestoredFrom;
 use self::{preview::PreviewView, view::RestoreView};
 use crate::{
-    app::{AppError, RestoreInput},
+    app::{AppError, Preview, RestoreInput},
     domain::{
         access::Role,
         event::StreamKind,
@@ -51,6 +51,8 @@ struct ConfirmForm {
     target: String,
     keep: String,
     possible: bool,
+    /// Asked for when the backup is encrypted.
+    identity: Option<Field>,
     confirm: Field,
     problem: Option<String>,
     token: Token,
@@ -104,6 +106,7 @@ pub async fn request(visit: Visit, Path(id): Path<i64>, form: Form) -> Result<Re
     let result = if typed == app.name || typed == app.slug {
         let input = RestoreInput {
             service: (!service.is_empty()).then(|| service.to_owned()),
+            identity: Some(form.secret("identity")),
         };
         visit
             .holdfast
@@ -185,6 +188,7 @@ impl NewRestore {
         // An offer; without the engine's answer the service that was backed up remains.
         let services = visit.holdfast.services(&visit.caller, &preview.app).await;
         let keep = visit.holdfast.settings().keep_undo;
+        let mut identity = identity(&preview);
         let preview = PreviewView::new(&preview, &services.unwrap_or_default(), visit.now);
         let problem = |name: &str| errors.and_then(|errors| errors.0.get(name).cloned());
         let mut confirm = Field::new("confirm", format!("Type {} to confirm", preview.app_name))
@@ -192,6 +196,10 @@ impl NewRestore {
             .required();
         confirm.error = problem("confirm");
         confirm.autofocus = confirm.error.is_some();
+        if let Some(identity) = &mut identity {
+            identity.error = problem("identity");
+            identity.autofocus = identity.error.is_some();
+        }
         let form = ConfirmForm {
             run: run.0,
             app: preview.app_name.clone(),
@@ -199,12 +207,37 @@ impl NewRestore {
             target: preview.overwritten.clone(),
             keep: words::duration(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX)),
             possible: preview.possible,
+            // What is said of an input that is not there.
+            problem: problem("service").or(problem("identity").filter(|_| identity.is_none())),
+            identity,
             confirm,
-            problem: problem("service"),
             token: Token(visit.browser.form_token()),
         };
         Ok(Self { preview, form })
     }
+}
+
+/// The private key, when there has to be one or may be.
+fn identity(preview: &Preview) -> Option<Field> {
+    let artifact = &preview.manifest.artifact;
+    let encryption = preview.run.pin()?.spec.encryption;
+    let ask = |help: String| {
+        Field::new("identity", "Private key")
+            .kind("password")
+            .autocomplete("off")
+            .help(help)
+    };
+    let field = match encryption.own {
+        Some(_) => {
+            ask("Only where the server's own key is lost. Forgotten after this restore.".to_owned())
+        }
+        None => ask(format!(
+            "The backup is encrypted to {}. AGE-SECRET-KEY-1…; forgotten after this restore.",
+            encryption.recipients.join(", ")
+        ))
+        .required(),
+    };
+    artifact.is_encrypted().then_some(field)
 }
 
 impl RestoreContent {

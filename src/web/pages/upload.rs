@@ -30,6 +30,7 @@ struct Content {
     /// Name, label, and whether it is chosen.
     strategies: Vec<(&'static str, &'static str, bool)>,
     container: Field,
+    identity: Field,
     confirm: Field,
     problems: Vec<String>,
     keep: String,
@@ -111,7 +112,7 @@ impl Content {
         let running = services.filter(|service| service.running);
         let suggestions = running.map(|service| (service.name, service.image));
         let keep = visit.holdfast.settings().keep_undo.as_millis();
-        let shown = ["container", "confirm"];
+        let shown = ["container", "confirm", "identity"];
         Self {
             slug: app.slug.clone(),
             name: app.name.clone(),
@@ -125,6 +126,11 @@ impl Content {
                 .required()
                 .suggest(suggestions.collect())
                 .error(errors, "container"),
+            identity: Field::new("identity", "Private key")
+                .kind("password")
+                .autocomplete("off")
+                .help("Only of a file that is encrypted with age (.age). Forgotten after this restore.")
+                .error(errors, "identity"),
             confirm: Field::new("confirm", format!("Type {} to confirm", app.name))
                 .value(confirm)
                 .required()

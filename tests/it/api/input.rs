@@ -26,6 +26,35 @@ fn app(change: &Value) -> String {
     app.to_string()
 }
 
+/// Encryption as JSON and as text; none of it is a public key of age, but the first.
+fn encryption(cases: &mut Vec<Case>) {
+    let (public, private) = holdfast::app::new_key();
+    let private = private.expose().as_str();
+    let many: Vec<String> = (0..21).map(|_| holdfast::app::new_key().0).collect();
+    for (sent, field) in [
+        (json!("age"), "encryption"),
+        (json!(7), "encryption"),
+        (json!([public]), "encryption"),
+        (json!({ "recipients": public }), "encryption"),
+        (json!({ "recipients": [public, "age1"] }), "encryption"),
+        (json!({ "recipients": [public, 7] }), "encryption"),
+        (json!({ "recipients": ["ssh-ed25519 AAAA"] }), "encryption"),
+        (json!({ "recipients": [private] }), "encryption"),
+        (json!({ "recipients": many }), "encryption"),
+        (json!({ "recipient": [public] }), "encryption.recipient"),
+        (json!({ "server_key": true }), "encryption"),
+        (
+            json!({ "recipients": [public], "server_key": "yes" }),
+            "encryption",
+        ),
+    ] {
+        let text = json!({ "encryption": sent.to_string() });
+        for body in [json!({ "encryption": sent }), text] {
+            cases.push(("POST", CONFIGS, config(&body), 400, field));
+        }
+    }
+}
+
 /// Hooks as JSON and as text, each wrong in one place.
 fn hooks(cases: &mut Vec<Case>) {
     let good = json!({ "type": "exec", "service": "db", "command": "true" });
@@ -345,13 +374,6 @@ fn cases() -> Vec<Case> {
     case(
         "POST",
         CONFIGS,
-        config(&json!({ "encryption": "age" })),
-        400,
-        "encryption",
-    );
-    case(
-        "POST",
-        CONFIGS,
         config(&json!({ "missed_policy": "x" })),
         400,
         "missed_policy",
@@ -511,6 +533,7 @@ fn cases() -> Vec<Case> {
         "retention_days",
     );
     hooks(&mut cases);
+    encryption(&mut cases);
     let mut case = |method, path, body: String, status, field| {
         cases.push((method, path, body, status, field));
     };

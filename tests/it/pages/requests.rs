@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use holdfast::domain::{access::Role, ids::RestoreId};
+use holdfast::domain::{
+    access::Role,
+    ids::{ConfigId, RestoreId},
+};
 use reqwest::Method;
 
 use super::site::{PASSWORD, Site, Visitor, add_user};
@@ -470,5 +473,91 @@ async fn a_bucket_is_tried_out_before_it_is_saved() {
     let text = tried(("bucket", "<b>")).await;
     assert!(text.contains("<b>bucket</b>: use the bucket"), "{text}");
     assert!(bucket.contents().is_empty());
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_config_is_encrypted_to_a_key_that_is_shown_once() {
+    let (house, site) = lodged().await;
+    let project = format!("keyed-{}", std::process::id());
+    let bed = postgres(crate::bed::POSTGRES, &project, &[]);
+    house.app("shop", &project).await;
+    let ada = Visitor::logged_in(&site, "ada").await;
+    let token = ada.token("/keys").await;
+    let made = ada.post("/keys", &[("csrf", &token)]).await;
+    assert_eq!(made.headers()["cache-control"], "no-store");
+    let page = made.text().await.unwrap();
+    let shown = |id: &str| {
+        let start = page.split(&format!("id=\"{id}\">")).nth(1).unwrap();
+        start.split('<').next().unwrap().to_owned()
+    };
+    let (public, private) = (shown("public-key"), shown("private-key"));
+    assert!(page.contains("hx-history=\"false\""));
+
+    let new = "/apps/shop/configs/new";
+    let token = ada.token(new).await;
+    let fixed = [
+        ("csrf", token.as_str()),
+        ("service", "db"),
+        ("strategy", "postgres"),
+        ("target", "local"),
+        ("time_zone", "UTC"),
+        ("compression", "gzip"),
+        ("retention_mode", "count"),
+        ("retention_count", "7"),
+        ("retention_days", "30"),
+        ("server_key", "on"),
+    ];
+    let refused = ada
+        .post(new, &[&fixed[..], &[("recipients", &private)]].concat())
+        .await;
+    assert_eq!(refused.status(), 422);
+    let page = refused.text().await.unwrap();
+    assert!(page.contains("id=\"recipients-error\"") && !page.contains(&private));
+    // Without a recipient the box says nothing.
+    let saved = ada
+        .post(new, &[&fixed[..], &[("recipients", "")]].concat())
+        .await;
+    assert_eq!(saved.status(), 303);
+    let fields = [&fixed[..fixed.len() - 1], &[("recipients", &public)]].concat();
+    assert_eq!(ada.post(new, &fields).await.status(), 303);
+    let config = async |id| {
+        house
+            .holdfast
+            .config(&house.caller, ConfigId(id))
+            .await
+            .unwrap()
+    };
+    let (plain, locked) = (config(1).await, config(2).await);
+    assert!(plain.spec().encryption.is_none());
+    let encryption = locked.spec().encryption;
+    assert_eq!(encryption.recipients, std::slice::from_ref(&public));
+    assert!(encryption.own.is_none());
+
+    let run = house.back_up(locked.config_id()).await;
+    assert_eq!(run.status, "success", "{run:?}");
+    psql(&bed, "shop", "CREATE TABLE later(i int)");
+    let page = ada.page(&format!("/runs/{}", run.id)).await;
+    assert!(page.contains(&public) && page.contains("judged before it was encrypted"));
+    let restore = format!("/runs/{}/restore", run.id);
+    let token = ada.token(&restore).await;
+    let ask = async |identity: &str| {
+        let fields = [
+            ("csrf", token.as_str()),
+            ("confirm", "shop"),
+            ("identity", identity),
+        ];
+        ada.post(&restore, &fields).await
+    };
+    let refused = ask("").await;
+    assert_eq!(refused.status(), 422);
+    let page = refused.text().await.unwrap();
+    assert!(page.contains("id=\"identity-error\""), "{page}");
+    let asked = ask(&private).await;
+    assert_eq!(asked.status(), 303);
+    let restored = house.restore_over(RestoreId(1)).await;
+    assert_eq!(restored.status, "success", "{restored:?}");
+    let later = "SELECT count(*) FROM pg_class WHERE relname = 'later'";
+    assert_eq!(psql(&bed, "shop", later), "0");
     house.close().await;
 }

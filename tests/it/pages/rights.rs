@@ -9,7 +9,7 @@ use super::{
 use crate::house::{House, postgres};
 
 /// Every form that changes something, with fields that would do.
-const CHANGES: [(&str, &[(&str, &str)]); 17] = [
+const CHANGES: [(&str, &[(&str, &str)]); 18] = [
     ("/apps/new", &[("slug", "second"), ("project", "second")]),
     ("/apps/shop/run", &[]),
     (
@@ -43,9 +43,10 @@ const CHANGES: [(&str, &[(&str, &str)]); 17] = [
     ("/configs/1/trigger", &[]),
     ("/configs/1/trigger/revoke", &[]),
     ("/system/backup/download", &[]),
+    ("/keys", &[]),
 ];
 
-const PAGES: [&str; 14] = [
+const PAGES: [&str; 15] = [
     "/",
     "/apps",
     "/apps/new",
@@ -60,6 +61,7 @@ const PAGES: [&str; 14] = [
     "/restores/1",
     "/activity",
     "/system/backup",
+    "/keys",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -94,6 +96,7 @@ async fn a_viewer_looks_and_changes_nothing() {
             "configs/1",
             "trigger",
             "system/backup",
+            "keys",
         ];
         let expected = if acting.iter().any(|word| path.ends_with(word)) {
             403

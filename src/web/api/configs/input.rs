@@ -1,6 +1,5 @@
 //! A config as it is sent. Some fields come as JSON or as text that holds JSON; some are only in
-//! what is answered, and are passed over when they come back; some ask for what this version
-//! cannot do, and are refused by name rather than stored and ignored.
+//! what is answered, and are passed over when they come back.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +12,7 @@ use serde_json::Value;
 
 use super::hooks;
 use crate::{
-    app::{AppError, ConfigInput, KeepInput},
+    app::{AppError, ConfigInput, EncryptionInput, KeepInput},
     domain::{failure::FieldErrors, hook::Phase, secret::Secret},
     web::api::{body::Loose, error::ApiError},
 };
@@ -69,8 +68,11 @@ pub struct ConfigBody {
     /// The same, run as soon as the data is out of the container, whatever became of it; what fails
     /// is a warning.
     post_hooks: Option<Loose<Vec<Value>>>,
-    /// Not supported by this version: must be `none`.
-    encryption: Option<String>,
+    /// `{"recipients": ["age1…"], "server_key": true}`, or text that holds it: backups are encrypted to
+    /// these public keys of age and, with `server_key`, also to one that the server keeps for this config,
+    /// so that it can read them itself. No recipient, an empty text or `none`: not encrypted.
+    #[serde(deserialize_with = "or_none")]
+    encryption: Option<Loose<Encryption>>,
     /// What becomes of slots that passed while the server did not run: `skip` (they are missed), `one`
     /// (one run makes up for all; the default) or `all` (each gets its run, at most 100).
     missed_policy: Option<String>,
@@ -101,6 +103,25 @@ pub struct ConfigBody {
     updated_at: IgnoredAny,
 }
 
+/// Whom backups are encrypted to.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Encryption {
+    recipients: Vec<String>,
+    server_key: bool,
+}
+
+/// `none`, as it was answered before there was any.
+fn or_none<'de, D>(deserializer: D) -> Result<Option<Loose<Encryption>>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    match Value::deserialize(deserializer)? {
+        Value::String(text) if text == "none" => Ok(Some(Loose::default())),
+        value => serde_json::from_value(value).map_err(D::Error::custom),
+    }
+}
+
 /// A setting is a text; numbers and truth values are taken as such.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Setting(pub String);
@@ -121,7 +142,7 @@ impl<'de> Deserialize<'de> for Setting {
 
 impl ConfigBody {
     pub fn checked(self) -> Result<ConfigInput, ApiError> {
-        let mut errors = self.unsupported();
+        let mut errors = FieldErrors::default();
         let mut hooks = |phase, sent: Option<Loose<Vec<Value>>>| {
             sent.map(|sent| hooks::read(phase, sent.0, &mut errors))
         };
@@ -156,6 +177,10 @@ impl ConfigBody {
             blackout: self.blackout.map(|text| text.trim().to_owned()),
             enabled: self.enabled,
             compression: self.compression,
+            encryption: self.encryption.map(|Loose(sent)| EncryptionInput {
+                recipients: sent.recipients,
+                server_key: sent.server_key,
+            }),
             retention_mode: self.retention_mode,
             retention_count: self.retention_count,
             retention_days: self.retention_days,
@@ -171,17 +196,5 @@ impl ConfigBody {
             post_hooks,
             ping_url: self.ping_url.map(Secret::new),
         })
-    }
-
-    /// What is asked for must happen, or be refused.
-    fn unsupported(&self) -> FieldErrors {
-        let mut errors = FieldErrors::default();
-        if !matches!(self.encryption.as_deref(), None | Some("" | "none")) {
-            errors.add(
-                "encryption",
-                "this version of Holdfast does not encrypt; use none",
-            );
-        }
-        errors
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use poem_openapi::Object;
+use serde_json::json;
 
 use crate::{
     app::MASK,
@@ -49,6 +50,7 @@ pub struct Config {
     /// Hours in which the schedule starts nothing: `08:00-18:00 Mon-Fri`; empty when there are none.
     blackout: String,
     compression: String,
+    /// JSON object `{recipients, server_key}`, as text; without recipients nothing is encrypted.
     encryption: String,
     /// `count`, `time` or `gfs`.
     retention_mode: String,
@@ -106,7 +108,10 @@ impl Config {
             jitter_seconds: spec.jitter_seconds,
             blackout: spec.blackout,
             compression: spec.compression.name().to_owned(),
-            encryption: "none".to_owned(),
+            encryption: json_text(&json!({
+                "recipients": spec.encryption.recipients,
+                "server_key": spec.encryption.own.is_some(),
+            })),
             retention_mode: spec.retention.mode().to_owned(),
             retention_count,
             retention_days,

@@ -22,6 +22,10 @@ pub struct RestorePreview {
     contents: Contents,
     size_bytes: u64,
     raw_bytes: u64,
+    /// Public keys that the backup is encrypted to; empty when it is not.
+    recipients: Vec<String>,
+    /// A restore has to be given the private key of one of them: the server has none of its own.
+    identity_needed: bool,
     warnings: Vec<String>,
     /// The service as it is now.
     destination: Option<Destination>,
@@ -45,6 +49,8 @@ pub struct Destination {
 
 impl From<Preview> for RestorePreview {
     fn from(preview: Preview) -> Self {
+        let pin = preview.run.pin();
+        let own = pin.is_some_and(|pin| pin.spec.encryption.own.is_some());
         let manifest = preview.manifest;
         let (destination, problem) = match preview.destination {
             Ok(now) => {
@@ -70,6 +76,8 @@ impl From<Preview> for RestorePreview {
             contents: manifest.fingerprint.into(),
             size_bytes: manifest.artifact.stored_bytes,
             raw_bytes: manifest.artifact.raw_bytes,
+            identity_needed: manifest.artifact.is_encrypted() && !own,
+            recipients: manifest.artifact.recipients,
             warnings: manifest.warnings,
             destination,
             problem,

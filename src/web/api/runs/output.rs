@@ -23,6 +23,8 @@ pub struct Run {
     checksum: Option<String>,
     /// Where the artifact lies in its target.
     file_path: Option<String>,
+    /// Public keys that the artifact is encrypted to; empty when it is not.
+    recipients: Vec<String>,
     requested_at: Time,
     /// Of the present attempt.
     started_at: Option<Time>,
@@ -127,6 +129,7 @@ impl From<runs::Model> for Run {
     fn from(run: runs::Model) -> Self {
         Self {
             warnings: run.warnings(),
+            recipients: run.artifact().map(|it| it.recipients).unwrap_or_default(),
             source: source(&run),
             duration_ms: run.duration_ms(),
             verified_at: verified_at(&run),

@@ -109,6 +109,10 @@ pub struct ConfigForm {
     ping: Field,
     enabled: bool,
     verify: bool,
+    /// One a line.
+    recipients: String,
+    server_key: bool,
+    encryption_error: Option<String>,
     hooks: Vec<Section>,
     /// Whether hooks may run commands.
     commands: bool,
@@ -128,6 +132,15 @@ const KEEP: [(&str, &str); 5] = [
     ("keep_weekly", "Weeks"),
     ("keep_monthly", "Months"),
     ("keep_yearly", "Years"),
+];
+
+/// Problems that are shown where they belong, though no single input bears their name.
+const GROUPS: [&str; 5] = [
+    "strategy",
+    "target",
+    "retention_mode",
+    "missed_policy",
+    "encryption",
 ];
 
 /// One strategy or target to choose.
@@ -225,6 +238,9 @@ impl ConfigForm {
                 .placeholder("https://hc-ping.com/…"),
             enabled: !values.get("enabled").is_empty(),
             verify: !values.get("verify_upload").is_empty(),
+            recipients: values.get("recipients").to_owned(),
+            server_key: !values.get("server_key").is_empty(),
+            encryption_error: errors.0.get("encryption").cloned(),
             hooks: [Phase::Before, Phase::After]
                 .map(|phase| Section::new(phase, values, errors, commands))
                 .into(),
@@ -240,6 +256,11 @@ impl ConfigForm {
     pub fn asked(&self, element: &str) -> Option<&Asked> {
         let parts = [&self.strategy_fields, &self.target_fields];
         parts.into_iter().find(|part| part.id == element)
+    }
+
+    /// There is some, or it is wrong.
+    fn shows_encryption(&self) -> bool {
+        !self.recipients.is_empty() || self.encryption_error.is_some()
     }
 
     /// There are some, or one of them is wrong.
@@ -296,8 +317,7 @@ impl ConfigForm {
             .0
             .iter()
             .filter(|(name, problem)| {
-                let group = ["strategy", "target", "retention_mode", "missed_policy"]
-                    .contains(&name.as_str());
+                let group = GROUPS.contains(&name.as_str());
                 let of_hook = self.hooks.iter().any(|phase| phase.shows(name));
                 !group && !of_hook && !shown.contains(problem)
             })

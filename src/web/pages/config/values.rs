@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::hooks;
 use crate::{
-    app::{ConfigInput, KeepInput, MASK},
+    app::{ConfigInput, EncryptionInput, KeepInput, MASK},
     domain::{
         config::ConfigSpec,
         failure::FieldErrors,
@@ -30,7 +30,12 @@ impl Values {
             schedule_cron: "0 2 * * *".to_owned(),
             ..ConfigSpec::default()
         };
-        Self::of(&spec)
+        let mut values = Self::of(&spec);
+        // Of use as soon as there is a recipient: checks and restores then need nobody.
+        values
+            .0
+            .insert("server_key".to_owned(), on(true).to_owned());
+        values
     }
 
     pub fn of(spec: &ConfigSpec) -> Self {
@@ -70,6 +75,8 @@ impl Values {
             ("keep_yearly", &gfs.keep_yearly.to_string()),
             ("enabled", on(spec.enabled)),
             ("verify_upload", on(spec.verify_upload)),
+            ("recipients", &spec.encryption.recipients.join("\n")),
+            ("server_key", on(spec.encryption.own.is_some())),
         ] {
             set(name.to_owned(), value);
         }
@@ -120,7 +127,12 @@ impl Values {
         ] {
             values.insert(name.to_owned(), form.text(name).to_owned());
         }
-        for name in ["enabled", "verify_upload"] {
+        // A private key in the wrong place does not come back to the page.
+        let recipients = form.text("recipients");
+        if !recipients.to_ascii_uppercase().contains("SECRET-KEY") {
+            values.insert("recipients".to_owned(), recipients.to_owned());
+        }
+        for name in ["enabled", "verify_upload", "server_key"] {
             values.insert(name.to_owned(), on(form.checked(name)).to_owned());
         }
         for (prefix, group) in [
@@ -185,6 +197,16 @@ fn is_secret(prefix: &str, key: &str) -> bool {
     })
 }
 
+/// Nothing when it was not asked for. The server's key is nothing by itself.
+fn encryption(form: &Form) -> Option<EncryptionInput> {
+    let recipients = form.text("recipients").split_whitespace();
+    let recipients: Vec<String> = recipients.map(str::to_owned).collect();
+    form.checked("recipients").then(|| EncryptionInput {
+        server_key: form.checked("server_key") && !recipients.is_empty(),
+        recipients,
+    })
+}
+
 fn input(form: &Form) -> Result<ConfigInput, FieldErrors> {
     let mut errors = FieldErrors::default();
     let mut number = |name: &str| {
@@ -239,6 +261,7 @@ fn input(form: &Form) -> Result<ConfigInput, FieldErrors> {
         blackout: text("blackout"),
         enabled: Some(form.checked("enabled")),
         compression: text("compression"),
+        encryption: encryption(form),
         retention_mode: text("retention_mode"),
         retention_count,
         retention_days,

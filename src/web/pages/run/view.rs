@@ -293,9 +293,27 @@ fn facts(run: &runs::Model, spec: &ConfigSpec, events: &[Recorded]) -> Vec<Fact>
         false,
     );
     add("Compression", spec.compression.name().to_owned(), false);
+    for recipient in &spec.encryption.recipients {
+        add("Encrypted to", recipient.clone(), true);
+    }
+    if !spec.encryption.is_none() {
+        add("Read back", read_back(spec).to_owned(), false);
+    }
     add("Artifact", run.file_path.clone().unwrap_or_default(), true);
     add("SHA-256", run.checksum.clone().unwrap_or_default(), true);
     facts
+}
+
+/// What reading an encrypted artifact back proves.
+fn read_back(spec: &ConfigSpec) -> &'static str {
+    match (&spec.encryption.own, spec.verify_upload) {
+        (Some(_), true) => "Decrypted with the server's own key, and judged",
+        (Some(_), false) => "Compared by its checksum",
+        (None, _) => {
+            "Compared by its checksum: the server has no key to it. The dump was judged before it was \
+             encrypted"
+        }
+    }
 }
 
 /// Stages are shown as a timeline already; the rest of what happened is told here.
