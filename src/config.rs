@@ -49,6 +49,17 @@ pub struct ServeArgs {
     #[arg(long, env = "HOLDFAST_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<String>,
 
+    /// A backup that nobody has read for this long is verified again, one after the other; `30d`, `12h`,
+    /// never when 0
+    #[arg(
+        long,
+        env = "HOLDFAST_VERIFY_EVERY",
+        default_value = "30d",
+        value_name = "TIME",
+        value_parser = days_or_hours
+    )]
+    pub verify_every: Duration,
+
     #[command(flatten)]
     pub engine: EngineArgs,
 
@@ -60,6 +71,24 @@ pub struct ServeArgs {
         value_name = "SECONDS"
     )]
     pub grace: u64,
+}
+
+fn days_or_hours(text: &str) -> Result<Duration, String> {
+    let wrong = || "use days or hours, as in 30d or 12h; 0 for never".to_owned();
+    let (number, hours) = match text.strip_suffix('d') {
+        Some(days) => (days, 24),
+        None => (text.strip_suffix('h').unwrap_or("0"), 1),
+    };
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let number: u32 = number.parse().map_err(|_| wrong())?;
+    let time = Duration::from_secs(u64::from(number) * hours * 3_600);
+    if time.is_zero() {
+        Err(wrong())
+    } else {
+        Ok(time)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

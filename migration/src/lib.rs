@@ -12,6 +12,7 @@ mod m20261129_000010_pruned_runs;
 mod m20261129_000011_slots;
 mod m20261129_000012_webhooks;
 mod m20261129_000013_triggers;
+mod m20261130_000020_verifications;
 mod m20261130_000040_pings;
 mod m20261130_000050_totals;
 
@@ -30,6 +31,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000011_slots::Migration),
             Box::new(m20261129_000012_webhooks::Migration),
             Box::new(m20261129_000013_triggers::Migration),
+            Box::new(m20261130_000020_verifications::Migration),
             Box::new(m20261130_000040_pings::Migration),
             Box::new(m20261130_000050_totals::Migration),
         ]

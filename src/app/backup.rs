@@ -334,7 +334,7 @@ impl Holdfast {
     }
 
     /// Doubles with each failure; half of it is random, so that runs do not come back in step.
-    fn retry_pause(&self, failures: u32) -> Duration {
+    pub(super) fn retry_pause(&self, failures: u32) -> Duration {
         let settings = self.settings();
         let full = settings
             .retry_base

@@ -220,7 +220,13 @@ impl Holdfast {
                     data["duration_ms"] = json!(run.duration_ms());
                     data["warnings"] = json!(run.warnings());
                 }
-                if let RunEvent::Failed { failure, .. } = change {
+                if let RunEvent::VerificationFailed { damage, .. } = change {
+                    data["found"] = json!(damage.status());
+                }
+                if let RunEvent::Failed { failure, .. }
+                | RunEvent::VerificationFailed { failure, .. }
+                | RunEvent::ArtifactUnreadable { failure, .. } = change
+                {
                     about = tell(&mut data, failure);
                 }
             }

@@ -37,6 +37,7 @@ mod triggers;
 mod undo;
 mod uploads;
 mod vault;
+mod verifications;
 mod webhooks;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -98,6 +99,8 @@ pub struct Settings {
     /// Pause before the first retry; doubled with each, up to `retry_max`, half of it random.
     pub retry_base: Duration,
     pub retry_max: Duration,
+    /// A good artifact that was not read for this long is verified again; never when zero.
+    pub verify_every: Duration,
     /// Whether hooks may run commands in containers. Only the server's own configuration says so.
     pub exec_hooks: bool,
     /// Whether targets may lie at private addresses. Only the server's own configuration says so.
@@ -123,6 +126,7 @@ impl Settings {
             attempts: crate::domain::run::MAX_FAILURES,
             retry_base: Duration::from_secs(10),
             retry_max: Duration::from_secs(10 * 60),
+            verify_every: Duration::ZERO,
             exec_hooks: false,
             private_targets: false,
             private_webhooks: false,
@@ -150,6 +154,7 @@ struct Inner {
     calls: triggers::Calls,
     coming: slots::Coming,
     seen: coverage::Seen,
+    pace: verifications::Pace,
     /// Rung when something is to be told to webhooks.
     letters: tokio::sync::Notify,
     /// Held while labels are heeded, or two looks at once would make two configs.
@@ -191,6 +196,7 @@ impl Holdfast {
             calls: triggers::Calls::default(),
             coming: slots::Coming::default(),
             seen: coverage::Seen::default(),
+            pace: verifications::Pace::default(),
             letters: tokio::sync::Notify::new(),
             labels: tokio::sync::Mutex::new(()),
             receiving: uploads::Receiving::default(),

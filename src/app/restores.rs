@@ -199,9 +199,14 @@ impl Holdfast {
         let run = self.run(caller, id).await?;
         match run.lacks_artifact() {
             None => Ok(run),
-            Some(why) => Err(AppError::Conflict(format!(
-                "{why}; choose a successful run whose backup is there"
-            ))),
+            Some(why) => Err(AppError::Conflict(match self.good_instead(&run).await? {
+                Some(good) => format!(
+                    "{why}; run {} of {} is good",
+                    good.id,
+                    moment(good.started_at.unwrap_or(good.requested_at))
+                ),
+                None => format!("{why}; choose a successful run whose backup is there"),
+            })),
         }
     }
 }
@@ -228,6 +233,12 @@ fn must_open(
         }
     };
     Err(AppError::field("identity", problem))
+}
+
+/// `2026-11-23 02:00 UTC`.
+fn moment(millis: i64) -> String {
+    let at = chrono::DateTime::from_timestamp_millis(millis).unwrap_or_default();
+    at.format("%F %H:%M UTC").to_string()
 }
 
 /// Two restores of one service at a time would undo each other.

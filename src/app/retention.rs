@@ -62,7 +62,10 @@ impl Holdfast {
                 // Read by a restore right now: they go after the next run.
                 let restores = restores::unfinished(unit.tx()).await?;
                 let read = |run: &RunId| restores.iter().any(|r| r.run_id == Some(run.0));
-                let leaving = plan.leaving().into_iter().filter(|run| !read(run));
+                let damaged = runs::with_damage(unit.tx(), config).await?;
+                let damaged: Vec<Point> = damaged.iter().map(point).collect();
+                let leaving = plan.leaving().into_iter().chain(plan.outlived(&damaged));
+                let leaving = leaving.filter(|run| !read(run));
                 let leaving: Vec<RunId> = leaving.take(BATCH).collect();
                 for run in &leaving {
                     unit.execute::<Run>(run.0, RunCommand::Expire { rule })
@@ -129,7 +132,7 @@ async fn plan(
     let zone = schedule::zone(&spec.time_zone).unwrap_or(chrono_tz::UTC);
     let runs = runs::with_artifact(db, config.config_id()).await?;
     let last = runs::newest_ended(db, config.config_id()).await?;
-    let failed = last.is_some_and(|run| run.status == "failed");
+    let failed = last.is_some_and(|run| run.status != "success");
     let points: Vec<Point> = runs.iter().map(point).collect();
     let plan = retention::plan(&spec.retention, zone, &points, failed);
     let mut by_id: BTreeMap<RunId, runs::Model> =
@@ -149,6 +152,8 @@ fn point(run: &runs::Model) -> Point {
             .raw_bytes
             .and_then(|b| u64::try_from(b).ok())
             .unwrap_or(0),
-        verified: run.pin().is_some_and(|pin| pin.spec.verify_upload),
+        // Reading back after the upload compares digests only, unless the config wants more.
+        verified: run.pin().is_some_and(|pin| pin.spec.verify_upload)
+            || run.verified_at > run.finished_at,
     }
 }

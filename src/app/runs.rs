@@ -13,13 +13,12 @@ use crate::{
         manifest::{Artifact, Manifest},
         run::{Pin, RequestKey, Run, RunCommand, Trigger},
     },
+    engine::examine,
     log::Recorded,
     readmodel::{configs, runs},
-    target::{ByteStream, Key, layout},
+    target::{ByteStream, Key},
 };
 
-/// A manifest is some kB; more than this is not one.
-const MANIFEST_MAX: usize = 16 << 20;
 /// How long a link to an artifact can be used.
 const LINK_VALID: Duration = Duration::from_secs(15 * 60);
 
@@ -220,47 +219,20 @@ impl Holdfast {
             ));
         };
         let target = self.target(&pin.spec).await?;
-        let key = layout::manifest_key(&Key::parse(&artifact.key)?)?;
-        let body = target.get(&key, None).await?;
-        let bytes = collect(body).await.map_err(|error| {
-            Failure::temporary(format!("the manifest {key} cannot be read: {error}"), "")
-        })?;
-        let manifest: Manifest = serde_json::from_slice(&bytes).map_err(|error| {
-            Failure::permanent(
-                format!("the manifest {key} is damaged: {error}"),
-                "Choose another backup.",
-            )
-        })?;
-        if manifest.artifact != artifact {
-            return Err(Failure::permanent(
-                format!("the manifest {key} is not the one that this run wrote"),
-                "Somebody changed it; choose another backup.",
-            ));
-        }
-        Ok(manifest)
+        Ok(examine::manifest(&*target, &artifact).await?)
     }
 }
 
+/// A damaged one too: what is left of it may be all there is.
 fn downloadable(run: &runs::Model) -> Result<(Pin, Artifact)> {
-    match (run.lacks_artifact(), run.pin(), run.artifact()) {
+    let why = run.lacks_artifact().filter(|_| !run.holds_damage());
+    match (why, run.pin(), run.artifact()) {
         (None, Some(pin), Some(artifact)) => Ok((pin, artifact)),
         (why, ..) => {
             let why = why.unwrap_or_default();
             Err(AppError::Conflict(format!("nothing to download: {why}")))
         }
     }
-}
-
-async fn collect(mut body: ByteStream) -> std::io::Result<Vec<u8>> {
-    use futures_util::StreamExt;
-    let mut bytes = Vec::new();
-    while let Some(chunk) = body.next().await {
-        bytes.extend_from_slice(&chunk?);
-        if bytes.len() > MANIFEST_MAX {
-            return Err(std::io::Error::other("it is too long"));
-        }
-    }
-    Ok(bytes)
 }
 
 /// Name of a run's job in the progress hub and among running jobs.

@@ -80,6 +80,8 @@ pub enum Command {
     Backup(runs::BackupArgs),
     /// List runs
     Runs(runs::RunsArgs),
+    /// Read the backup of a run again, and judge it as a restore would
+    Verify(runs::VerifyArgs),
     /// Restore what a run stored
     Restore(restores::RestoreArgs),
     /// Take a restore back
@@ -144,6 +146,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
     let works = matches!(
         cli.command,
         Command::Backup(_)
+            | Command::Verify(_)
             | Command::Restore(_)
             | Command::Undo(_)
             | Command::System(own::SystemCommand::Backup { .. })
@@ -163,6 +166,7 @@ async fn perform(command: Command, to: &Connection, format: Format) -> anyhow::R
         Command::Config(command) => configs::run(command, to, format).await,
         Command::Backup(args) => runs::backup(args, to, format).await,
         Command::Runs(args) => runs::list(args, to, format).await,
+        Command::Verify(args) => runs::verify(args, to, format).await,
         Command::Restore(args) => restores::restore(args, to, format).await,
         Command::Undo(args) => restores::undo(args, to, format).await,
         Command::Audit(command) => system::audit(command, to, format).await,

@@ -29,6 +29,15 @@ pub struct BackupArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The run whose backup is read again
+    run: i64,
+    /// Wait for the end; the exit code tells whether it is whole
+    #[arg(long)]
+    wait: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct RunsArgs {
     /// Of this app; of all when absent
     slug: Option<String>,
@@ -61,6 +70,35 @@ const DETAIL: [Column; 10] = [
     ("Error", "/error_msg"),
     ("Hint", "/hint"),
 ];
+
+const VERIFIED: [Column; 6] = [
+    ("Run", "/id"),
+    ("Found", "/verification/status"),
+    ("File", "/file_path"),
+    ("Verified", "/verified_at"),
+    ("Error", "/verification/error_msg"),
+    ("Hint", "/verification/hint"),
+];
+
+/// What could not be read fails too: it is not known to be whole.
+pub async fn verify(args: VerifyArgs, to: &Connection, format: Format) -> anyhow::Result<()> {
+    let path = format!("/api/backups/runs/{}", args.run);
+    let wish = format!("{path}/verification");
+    to.client.post(&wish, json!({})).await?;
+    // Without a server nobody would do the work after this command.
+    let waited = args.wait || to.is_own();
+    let found = |run: &Value| run["verification"]["status"] != json!("queued");
+    let run = if waited {
+        watch::until(&to.client, &path, &format!("run {}", args.run), found).await?
+    } else {
+        to.client.get(&path).await?
+    };
+    output::one(format, &run, &VERIFIED)?;
+    if waited && run["verification"]["status"] != json!("whole") {
+        return Err(Failed.into());
+    }
+    Ok(())
+}
 
 pub async fn backup(args: BackupArgs, to: &Connection, format: Format) -> anyhow::Result<()> {
     let ids = request(&args, to).await?;

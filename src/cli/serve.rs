@@ -23,6 +23,7 @@ use super::{
 pub async fn run(data: &DataArgs, args: &ServeArgs) -> anyhow::Result<()> {
     let mut config = Config::new(data, &args.engine)?;
     config.settings.public_url = public_url(args)?;
+    config.settings.verify_every = args.verify_every;
     let mut host = tokio::select! {
         host = Host::open(&config, true, args.https) => host?,
         code = signals::first() => return Err(Ended(code).into()),

@@ -12,6 +12,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Polls `path` until what is there is over; answers it as it is then.
 pub async fn until_over(client: &Client, path: &str, title: &str) -> anyhow::Result<Value> {
+    until(client, path, title, is_over).await
+}
+
+/// The same, for whatever `is_over` looks at.
+pub async fn until(
+    client: &Client,
+    path: &str,
+    title: &str,
+    is_over: fn(&Value) -> bool,
+) -> anyhow::Result<Value> {
     let mut show = Show::new(title);
     loop {
         let job = client.get(path).await?;

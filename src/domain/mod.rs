@@ -23,4 +23,5 @@ pub mod schedule;
 pub mod secret;
 pub mod slots;
 pub mod text;
+pub mod verification;
 pub mod webhook;

@@ -197,7 +197,7 @@ impl Reason {
 pub enum Brake {
     /// Nothing is known to be good.
     NoGoodBackup,
-    /// The run that ended last failed.
+    /// The run that ended last failed, or its backup was found damaged since.
     LastRunFailed,
     /// The newest was not verified as it lies in the target.
     NewestUnverified,
@@ -209,7 +209,9 @@ impl Brake {
     pub fn words(self) -> &'static str {
         match self {
             Self::NoGoodBackup => "There is no good backup yet.",
-            Self::LastRunFailed => "Nothing is deleted, because the last run failed.",
+            Self::LastRunFailed => {
+                "Nothing is deleted, because the last run failed or its backup is damaged."
+            }
             Self::NewestUnverified => {
                 "Nothing is deleted, because the newest backup was not verified: the config has \
                  that turned off."
@@ -247,6 +249,18 @@ impl Plan {
         gone.filter(|verdict| verdict.reasons.is_empty())
             .map(|verdict| verdict.point.run)
             .collect()
+    }
+
+    /// Of artifacts that were found damaged, those older than all that stays. They count for nothing in
+    /// the plan, and what is left of one is not deleted while a good one of its time would be kept.
+    pub fn outlived(&self, damaged: &[Point]) -> Vec<RunId> {
+        if self.brake.is_some() {
+            return vec![];
+        }
+        let staying = self.verdicts.iter().filter(|it| !it.reasons.is_empty());
+        let oldest = staying.map(|verdict| verdict.point.at).min();
+        let older = damaged.iter().filter(|point| Some(point.at) < oldest);
+        older.map(|point| point.run).collect()
     }
 }
 

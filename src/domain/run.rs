@@ -6,7 +6,8 @@
 //!    └── waiting ◄   └─► cancelled
 //! ```
 //!
-//! An artifact of a success may go later (`expired` or `discarded`, then `pruned`); the run stays a success.
+//! An artifact of a success may go later (`expired` or `discarded`, then `pruned`), or be found damaged when
+//! it is read again (`verification`); the run stays a success.
 //!
 //! The aggregate is the fence: a job may run twice, but only the present attempt's outcomes are
 //! taken. An attempt that a crash ended is interrupted by whoever finds it, and the next attempt
@@ -24,6 +25,7 @@ use super::{
     ids::{AppId, ConfigId, RunId},
     manifest::{Artifact, Fingerprint, Source},
     retention::Retention,
+    verification::{self, Damage, Verification, VerificationCommand},
 };
 
 /// Attempts that failed or crashed before a run is given up. A graceful stop of the server does
@@ -192,6 +194,7 @@ pub enum RunCommand {
     Discard,
     /// The artifact is gone from the target.
     ConfirmPruned,
+    Verify(VerificationCommand),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -255,6 +258,26 @@ pub enum RunEvent {
     Discarded {},
     #[serde(rename = "run.pruned")]
     Pruned {},
+    #[serde(rename = "run.verification_requested")]
+    VerificationRequested { verification: u32 },
+    #[serde(rename = "run.verification_passed")]
+    VerificationPassed { verification: u32 },
+    /// The artifact is damaged or gone; one that passes later is whole again.
+    #[serde(rename = "run.verification_failed")]
+    VerificationFailed {
+        verification: u32,
+        damage: Damage,
+        failure: Failure,
+    },
+    #[serde(rename = "run.verification_retry_scheduled")]
+    VerificationRetryScheduled {
+        verification: u32,
+        failure: Failure,
+        retry_at: DateTime<Utc>,
+    },
+    /// Its target did not give it: that says nothing about the artifact.
+    #[serde(rename = "run.artifact_unreadable")]
+    ArtifactUnreadable { verification: u32, failure: Failure },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -307,6 +330,7 @@ pub struct Run {
     pub expired: bool,
     /// And it is deleted.
     pub pruned: bool,
+    pub verification: Verification,
     failures: u32,
 }
 
@@ -399,10 +423,12 @@ impl Aggregate for Run {
                 (true, false) => Ok(vec![RunEvent::Pruned {}]),
                 (true, true) => Ok(vec![]),
             },
+            RunCommand::Verify(command) => verification::decide(self, command),
         }
     }
 
     fn evolve(&mut self, event: &RunEvent) {
+        self.verification.evolve(event);
         match event {
             RunEvent::Requested {
                 run, app, config, ..
@@ -417,7 +443,13 @@ impl Aggregate for Run {
                 self.attempt = *attempt;
                 self.pin = Some(pin.clone());
             }
-            RunEvent::StageReached { .. } | RunEvent::HookRan { .. } => {}
+            RunEvent::StageReached { .. }
+            | RunEvent::HookRan { .. }
+            | RunEvent::VerificationRequested { .. }
+            | RunEvent::VerificationPassed { .. }
+            | RunEvent::VerificationFailed { .. }
+            | RunEvent::VerificationRetryScheduled { .. }
+            | RunEvent::ArtifactUnreadable { .. } => {}
             RunEvent::Obliged { obligation, .. } => self.obligations.push(obligation.clone()),
             RunEvent::ObligationSettled { obligation } => {
                 self.obligations.retain(|open| open != obligation);

@@ -24,6 +24,9 @@ pub enum Topic {
     BackupSuccess,
     BackupFailed,
     BackupMissed,
+    VerificationPassed,
+    VerificationFailed,
+    VerificationUnreadable,
     RestoreSuccess,
     RestoreFailed,
     RestoreAttention,
@@ -31,10 +34,13 @@ pub enum Topic {
 }
 
 impl Topic {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::BackupSuccess,
         Self::BackupFailed,
         Self::BackupMissed,
+        Self::VerificationPassed,
+        Self::VerificationFailed,
+        Self::VerificationUnreadable,
         Self::RestoreSuccess,
         Self::RestoreFailed,
         Self::RestoreAttention,
@@ -46,6 +52,9 @@ impl Topic {
             Self::BackupSuccess => "backup_success",
             Self::BackupFailed => "backup_failed",
             Self::BackupMissed => "backup_missed",
+            Self::VerificationPassed => "verification_passed",
+            Self::VerificationFailed => "verification_failed",
+            Self::VerificationUnreadable => "verification_unreadable",
             Self::RestoreSuccess => "restore_success",
             Self::RestoreFailed => "restore_failed",
             Self::RestoreAttention => "restore_attention",
@@ -58,6 +67,9 @@ impl Topic {
             Self::BackupSuccess => "Backup succeeded",
             Self::BackupFailed => "Backup failed",
             Self::BackupMissed => "Backup missed",
+            Self::VerificationPassed => "Backup verified",
+            Self::VerificationFailed => "Backup found damaged",
+            Self::VerificationUnreadable => "Backup could not be read",
             Self::RestoreSuccess => "Restore succeeded",
             Self::RestoreFailed => "Restore failed",
             Self::RestoreAttention => "Restore needs a person",
@@ -73,7 +85,12 @@ impl Topic {
     pub fn is_bad(self) -> bool {
         matches!(
             self,
-            Self::BackupFailed | Self::BackupMissed | Self::RestoreFailed | Self::RestoreAttention
+            Self::BackupFailed
+                | Self::BackupMissed
+                | Self::VerificationFailed
+                | Self::VerificationUnreadable
+                | Self::RestoreFailed
+                | Self::RestoreAttention
         )
     }
 
@@ -82,6 +99,9 @@ impl Topic {
         match event {
             Event::Run(RunEvent::Succeeded { .. }) => Some(Self::BackupSuccess),
             Event::Run(RunEvent::Failed { .. }) => Some(Self::BackupFailed),
+            Event::Run(RunEvent::VerificationPassed { .. }) => Some(Self::VerificationPassed),
+            Event::Run(RunEvent::VerificationFailed { .. }) => Some(Self::VerificationFailed),
+            Event::Run(RunEvent::ArtifactUnreadable { .. }) => Some(Self::VerificationUnreadable),
             Event::Config(ConfigEvent::Overdue {
                 how: Overdue::Missed,
                 ..

@@ -56,17 +56,8 @@ pub async fn validate(order: &Order, job: &Job) -> Result<Fingerprint, Failure> 
         &order.site.cancel,
     )
     .await?;
-    let differences = order.manifest.fingerprint.differences(&fingerprint, 5);
-    if differences.is_empty() {
-        return Ok(fingerprint);
-    }
-    Err(Failure::permanent(
-        format!(
-            "the backup does not hold what was recorded: {}",
-            differences.join("; ")
-        ),
-        "Do not rely on this backup; restore another one.",
-    ))
+    verify::compare_contents(&order.manifest.fingerprint, &fingerprint)?;
+    Ok(fingerprint)
 }
 
 pub async fn run(

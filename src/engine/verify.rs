@@ -23,11 +23,43 @@ use crate::{
         manifest::{Artifact, Fingerprint},
     },
     strategy::{RawStream, Validator},
-    target::{ByteStream, Key, Stored, Target},
+    target::{ByteStream, Key, Stored, Target, TargetError},
 };
 
-/// Every mismatch is permanent and says what differs, as is that none of `keys` opens what is encrypted;
-/// that the target did not answer is temporary.
+/// Why an artifact was not found whole.
+#[derive(Debug, thiserror::Error)]
+pub enum Flaw {
+    /// It is not what was backed up, or no restore would take it.
+    #[error("{}", .0.message)]
+    Damaged(Failure),
+    #[error("{}", .0.message)]
+    Missing(Failure),
+    /// Its target did not give it: that says nothing about the artifact.
+    #[error("{}", .0.message)]
+    Unreadable(Failure),
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl From<TargetError> for Flaw {
+    fn from(error: TargetError) -> Self {
+        match error {
+            TargetError::Missing { .. } => Self::Missing(error.into()),
+            other => Self::Unreadable(other.into()),
+        }
+    }
+}
+
+impl From<Flaw> for Failure {
+    fn from(flaw: Flaw) -> Self {
+        match flaw {
+            Flaw::Damaged(failure) | Flaw::Missing(failure) | Flaw::Unreadable(failure) => failure,
+            Flaw::Cancelled => Failure::permanent("cancelled", ""),
+        }
+    }
+}
+
+/// Every mismatch says what differs; that none of `keys` opens what is encrypted says nothing about it.
 pub async fn verify(
     target: &dyn Target,
     artifact: &Artifact,
@@ -35,8 +67,8 @@ pub async fn verify(
     validator: Box<dyn Validator>,
     progress: Arc<Progress>,
     stop: &CancellationToken,
-) -> Result<Fingerprint, Failure> {
-    let opening = keys.opening(artifact)?;
+) -> Result<Fingerprint, Flaw> {
+    let opening = keys.opening(artifact).map_err(Flaw::Unreadable)?;
     let key = Key::parse(&artifact.key)?;
     let stored = target.get(&key, None).await?;
     let (stored, account) = accounted(stored);
@@ -47,7 +79,7 @@ pub async fn verify(
     let _guard = halt.clone().drop_guard();
     let judged = judge(raw, validator, progress, halt).await;
     if stop.is_cancelled() {
-        return Err(cancelled());
+        return Err(Flaw::Cancelled);
     }
     let account = account.take();
     if let Some(error) = account.error {
@@ -86,14 +118,14 @@ pub async fn read_back(
     target: &dyn Target,
     artifact: &Artifact,
     stop: &CancellationToken,
-) -> Result<(), Failure> {
+) -> Result<(), Flaw> {
     let key = Key::parse(&artifact.key)?;
     let stored = target.get(&key, None).await?;
     let (stored, account) = accounted(stored);
     let all = stored.for_each(|_| async {});
     tokio::select! {
         () = all => {}
-        () = stop.cancelled() => return Err(cancelled()),
+        () = stop.cancelled() => return Err(Flaw::Cancelled),
     }
     let account = account.take();
     match account.error {
@@ -102,12 +134,27 @@ pub async fn read_back(
     }
 }
 
+/// What was counted must be what was recorded.
+pub fn compare_contents(expected: &Fingerprint, found: &Fingerprint) -> Result<(), Flaw> {
+    let differences = expected.differences(found, 5);
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Flaw::Damaged(Failure::permanent(
+        format!(
+            "the backup does not hold what was recorded: {}",
+            differences.join("; ")
+        ),
+        "Do not rely on this backup; restore another one.",
+    )))
+}
+
 fn compare(
     target: &dyn Target,
     key: &Key,
     artifact: &Artifact,
     stored: &Stored,
-) -> Result<(), Failure> {
+) -> Result<(), Flaw> {
     let text = if stored.size != artifact.stored_bytes {
         let (found, expected) = (stored.size, artifact.stored_bytes);
         format!("it has {found} bytes instead of {expected}")
@@ -201,26 +248,22 @@ fn accounted(stored: ByteStream) -> (ByteStream, Shared) {
     (stored.boxed(), account)
 }
 
-fn cancelled() -> Failure {
-    Failure::permanent("cancelled", "")
-}
-
-fn damaged(target: &dyn Target, key: &Key, what: &str) -> Failure {
-    Failure::permanent(
+pub(super) fn damaged(target: &dyn Target, key: &Key, what: &str) -> Flaw {
+    Flaw::Damaged(Failure::permanent(
         format!(
             "{key} in {} is not what was backed up: {what}",
             target.describe()
         ),
         "Do not rely on this backup; restore another one, and check the disk or the store.",
-    )
+    ))
 }
 
-fn unreadable(target: &dyn Target, key: &Key, error: &str) -> Failure {
-    Failure::temporary(
+pub(super) fn unreadable(target: &dyn Target, key: &Key, error: &str) -> Flaw {
+    Flaw::Unreadable(Failure::temporary(
         format!(
             "{key} in {} could not be read to its end: {error}",
             target.describe()
         ),
         "It is tried again; check the disk or the network if it stays.",
-    )
+    ))
 }

@@ -21,6 +21,13 @@ pub struct Beat {
     pub finished_at: Option<i64>,
 }
 
+impl Beat {
+    /// Its artifact was found damaged or gone.
+    pub fn is_damaged(&self) -> bool {
+        matches!(self.status.as_str(), "damaged" | "missing")
+    }
+}
+
 const BEAT: &str = "r.id, r.app_id, r.backup_config_id, r.status, r.warnings <> '[]' AS warned, \
                     r.size_bytes, r.requested_at, r.started_at, r.finished_at";
 
@@ -69,7 +76,8 @@ pub async fn newest(db: &impl ConnectionTrait) -> Result<Vec<Beat>, DbErr> {
     newest_where(db, "").await
 }
 
-/// The newest successful run of every config that is not removed: its newest restore point.
+/// The newest successful run of every config that is not removed, damaged ones aside: its newest
+/// restore point.
 pub async fn newest_successes(db: &impl ConnectionTrait) -> Result<Vec<Beat>, DbErr> {
     newest_where(db, "AND n.status = 'success'").await
 }

@@ -1,6 +1,6 @@
 //! Runs, under the table name of the module that Holdfast replaces.
 
-use sea_orm::{QueryOrder, QuerySelect, entity::prelude::*};
+use sea_orm::{PaginatorTrait, QueryOrder, QuerySelect, entity::prelude::*};
 use serde::{Deserialize, Serialize};
 
 use super::{from_json, from_optional_json, table::ReadModel, to_json};
@@ -11,6 +11,7 @@ use crate::{
         ids::{AppId, ConfigId, RunId},
         manifest::{Artifact, Fingerprint},
         run::{Obligation, Pin, RequestKey, RunEvent, Stage, Trigger},
+        verification::Damage,
     },
     log::Recorded,
 };
@@ -22,7 +23,8 @@ pub struct Model {
     pub id: i64,
     pub backup_config_id: i64,
     pub app_id: i64,
-    /// `queued|running|success|failed|cancelled`.
+    /// `queued|running|success|failed|cancelled`; a success whose artifact was found damaged later is
+    /// `damaged` or `missing`.
     pub status: String,
     /// Name of the stage that the present attempt reached; empty before.
     pub phase: String,
@@ -63,6 +65,56 @@ pub struct Model {
     pub expired_at: Option<i64>,
     /// When it was deleted.
     pub pruned_at: Option<i64>,
+    /// When the stored artifact was last read and found whole.
+    pub verified_at: Option<i64>,
+    /// The try to verify it that is due or at work.
+    pub verifying: Option<i32>,
+    /// When that may start.
+    pub verify_at: Option<i64>,
+    /// `Verified` as JSON: what came out last.
+    pub verification: Option<String>,
+    /// When a good artifact was last looked at, or tried to: rolling verification goes by it.
+    pub looked_at: Option<i64>,
+}
+
+/// What a verification came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verified {
+    pub found: Found,
+    /// Unix milliseconds.
+    pub at: i64,
+    /// Absent when all is well.
+    pub failure: Option<Failure>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Found {
+    Whole,
+    Damaged,
+    Missing,
+    /// Its target did not give it.
+    Unreadable,
+}
+
+impl Found {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Whole => "whole",
+            Self::Damaged => "damaged",
+            Self::Missing => "missing",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+impl From<Damage> for Found {
+    fn from(damage: Damage) -> Self {
+        match damage {
+            Damage::Altered => Self::Damaged,
+            Damage::Missing => Self::Missing,
+        }
+    }
 }
 
 /// When the present attempt reached a stage, Unix milliseconds.
@@ -82,7 +134,7 @@ pub struct Runs;
 impl ReadModel for Runs {
     type Entity = Entity;
     const NAME: &'static str = "backup_runs";
-    const VERSION: i32 = 2;
+    const VERSION: i32 = 3;
 
     fn key(event: &Recorded) -> Option<i64> {
         (event.stream.kind == StreamKind::Run).then_some(event.stream.id)
@@ -147,6 +199,11 @@ fn requested(run: RunId, app: AppId, config: ConfigId, trigger: &str, at: i64) -
         request_key: None,
         expired_at: None,
         pruned_at: None,
+        verified_at: None,
+        verifying: None,
+        verify_at: None,
+        verification: None,
+        looked_at: None,
     }
 }
 
@@ -194,6 +251,11 @@ impl Model {
                 self.fingerprint = Some(to_json(fingerprint));
                 self.warnings = to_json(warnings);
                 self.clear_failure();
+                // Reading back is over when the next stage begins.
+                let mut stages = self.stages().into_iter();
+                let commit = stages.find(|time| time.stage == Stage::Commit);
+                self.verified_at = Some(commit.map_or(at, |time| time.at));
+                self.looked_at = self.verified_at;
             }
             RunEvent::RetryScheduled {
                 attempt,
@@ -220,9 +282,50 @@ impl Model {
                 self.finish("cancelled", at);
                 self.clear_failure();
             }
-            RunEvent::Expired { .. } | RunEvent::Discarded {} => self.expired_at = Some(at),
+            RunEvent::Expired { .. } | RunEvent::Discarded {} => {
+                self.expired_at = Some(at);
+                self.verifying = None;
+                self.verify_at = None;
+                self.looked_at = None;
+            }
             RunEvent::Pruned {} => self.pruned_at = Some(at),
+            RunEvent::VerificationRequested { verification } => {
+                self.verifying = i32::try_from(*verification).ok();
+            }
+            RunEvent::VerificationRetryScheduled {
+                verification,
+                retry_at,
+                ..
+            } => {
+                self.verifying = i32::try_from(verification + 1).ok();
+                self.verify_at = Some(retry_at.timestamp_millis());
+            }
+            RunEvent::VerificationPassed { .. } => {
+                "success".clone_into(&mut self.status);
+                self.verified_at = Some(at);
+                self.conclude_verification(Found::Whole, at, None);
+            }
+            RunEvent::VerificationFailed {
+                damage, failure, ..
+            } => {
+                damage.status().clone_into(&mut self.status);
+                self.conclude_verification((*damage).into(), at, Some(failure));
+            }
+            RunEvent::ArtifactUnreadable { failure, .. } => {
+                self.conclude_verification(Found::Unreadable, at, Some(failure));
+            }
         }
+    }
+
+    fn conclude_verification(&mut self, found: Found, at: i64, failure: Option<&Failure>) {
+        self.verifying = None;
+        self.verify_at = None;
+        self.looked_at = (self.status == "success").then_some(at);
+        self.verification = Some(to_json(&Verified {
+            found,
+            at,
+            failure: failure.cloned(),
+        }));
     }
 
     fn set_attempt(&mut self, attempt: u32) {
@@ -279,10 +382,33 @@ impl Model {
         from_optional_json(self.fingerprint.as_ref())
     }
 
-    /// Why there is nothing to restore or download, in words; `None` when there is.
+    pub fn verification(&self) -> Option<Verified> {
+        from_optional_json(self.verification.as_ref())
+    }
+
+    /// Its artifact was found damaged or gone.
+    pub fn is_damaged(&self) -> bool {
+        matches!(self.status.as_str(), "damaged" | "missing")
+    }
+
+    /// There is something left of the artifact that was found damaged.
+    pub fn holds_damage(&self) -> bool {
+        self.status == "damaged" && self.expired_at.is_none()
+    }
+
+    /// Why there is nothing to restore, in words; `None` when there is.
     pub fn lacks_artifact(&self) -> Option<String> {
-        if self.status != "success" {
-            return Some(format!("run {} is no success but {}", self.id, self.status));
+        match self.status.as_str() {
+            "success" => {}
+            "damaged" | "missing" => {
+                let failure = self.verification().and_then(|found| found.failure);
+                let why = failure.map(|failure| failure.message).unwrap_or_default();
+                return Some(format!(
+                    "the backup of run {} is {}: {why}",
+                    self.id, self.status
+                ));
+            }
+            status => return Some(format!("run {} is no success but {status}", self.id)),
         }
         self.expired_at.map(|_| {
             format!(
@@ -299,12 +425,32 @@ impl Model {
     }
 }
 
+/// A status as the API says it, whose words are older than `damaged` and `missing`: green must mean
+/// that it can be restored.
+pub fn answered(status: &str) -> &str {
+    match status {
+        "damaged" | "missing" => "failed",
+        status => status,
+    }
+}
+
+/// The statuses that are answered as this one.
+pub fn answered_as(status: &str) -> Vec<String> {
+    let damaged = ["damaged", "missing"].into_iter();
+    let damaged = damaged.filter(|_| status == "failed");
+    std::iter::once(status)
+        .chain(damaged)
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
 /// What to list, newest first. Runs of the server's own database are there only where its config is named.
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     pub app: Option<AppId>,
     pub config: Option<ConfigId>,
-    pub status: Option<String>,
+    /// Any of these; all when empty.
+    pub statuses: Vec<String>,
     /// Only runs with a smaller id.
     pub before: Option<RunId>,
     pub limit: u64,
@@ -319,8 +465,8 @@ pub async fn list(db: &impl ConnectionTrait, filter: &Filter) -> Result<Vec<Mode
         Some(config) => query.filter(Column::BackupConfigId.eq(config.0)),
         None => query.filter(Column::AppId.ne(AppId::OWN.0)),
     };
-    if let Some(status) = &filter.status {
-        query = query.filter(Column::Status.eq(status));
+    if !filter.statuses.is_empty() {
+        query = query.filter(Column::Status.is_in(&filter.statuses));
     }
     if let Some(before) = filter.before {
         query = query.filter(Column::Id.lt(before.0));
@@ -412,6 +558,46 @@ pub async fn with_artifact(
         .await
 }
 
+/// Runs of that config whose artifact was found damaged or gone, and was not let go.
+pub async fn with_damage(db: &impl ConnectionTrait, config: ConfigId) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::BackupConfigId.eq(config.0))
+        .filter(Column::Status.is_in(["damaged", "missing"]))
+        .filter(Column::ExpiredAt.is_null())
+        .order_by_asc(Column::Id)
+        .all(db)
+        .await
+}
+
+/// Runs whose artifact is being verified, or waits for it.
+pub async fn verifying(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::Verifying.is_not_null())
+        .order_by_asc(Column::Id)
+        .all(db)
+        .await
+}
+
+/// The good artifact that was looked at longest ago, if that was before `before` (Unix milliseconds).
+pub async fn longest_unseen(
+    db: &impl ConnectionTrait,
+    before: i64,
+) -> Result<Option<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::LookedAt.lt(before))
+        .order_by_asc(Column::LookedAt)
+        .one(db)
+        .await
+}
+
+/// How many good artifacts there are.
+pub async fn count_good(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
+    Entity::find()
+        .filter(Column::LookedAt.is_not_null())
+        .count(db)
+        .await
+}
+
 /// The run of that config that ended last, cancelled ones aside.
 pub async fn newest_ended(
     db: &impl ConnectionTrait,
@@ -419,7 +605,8 @@ pub async fn newest_ended(
 ) -> Result<Option<Model>, DbErr> {
     Entity::find()
         .filter(Column::BackupConfigId.eq(config.0))
-        .filter(Column::Status.is_in(["success", "failed"]))
+        .filter(Column::Status.ne("cancelled"))
+        .filter(Column::FinishedAt.is_not_null())
         .order_by_desc(Column::FinishedAt)
         .order_by_desc(Column::Id)
         .one(db)

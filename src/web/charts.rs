@@ -49,7 +49,7 @@ fn bar_of(beat: &Beat, x: usize) -> (&'static str, String) {
     match beat.status.as_str() {
         "success" if beat.warned => ("warn", format!("M{x} 3v8.5M{x} 17v.1")),
         "success" => ("ok", format!("M{x} 3v14")),
-        "failed" => ("bad", format!("M{x} 3v3.5M{x} 13.5v3.5")),
+        "failed" | "damaged" | "missing" => ("bad", format!("M{x} 3v3.5M{x} 13.5v3.5")),
         "cancelled" => ("idle", format!("M{x} 14v3")),
         _ => ("run", format!("M{x} 9v8")),
     }
@@ -77,6 +77,13 @@ fn strip_in_words(beats: &[&Beat]) -> String {
         (_, 1) => said.push_str(", the newest failed"),
         (_, last) => {
             let _ = write!(said, ", the newest {last} failed");
+        }
+    }
+    match beats.iter().filter(|beat| beat.is_damaged()).count() {
+        0 => {}
+        1 => said.push_str(", 1 is damaged since"),
+        damaged => {
+            let _ = write!(said, ", {damaged} are damaged since");
         }
     }
     said
@@ -200,6 +207,10 @@ mod tests {
             (
                 vec!["failed", "failed", "success"],
                 "1 of the last 3 runs succeeded, the newest 2 failed",
+            ),
+            (
+                vec!["success", "damaged", "success"],
+                "2 of the last 3 runs succeeded, 1 is damaged since",
             ),
             (
                 vec!["running", "failed", "success"],

@@ -24,6 +24,8 @@ pub enum State {
     /// And that has lasted.
     Missed,
     Failed,
+    /// The newest backup was found damaged, or is gone.
+    Damaged,
 }
 
 impl State {
@@ -35,11 +37,15 @@ impl State {
             Self::Late => Badge::new("warn", "warn", "Late"),
             Self::Missed => Badge::new("bad", "warn", "Missed"),
             Self::Failed => Badge::new("bad", "cross", "Failing"),
+            Self::Damaged => Badge::new("bad", "warn", "Damaged"),
         }
     }
 
     pub fn needs_a_person(self) -> bool {
-        matches!(self, Self::Late | Self::Missed | Self::Failed)
+        matches!(
+            self,
+            Self::Late | Self::Missed | Self::Failed | Self::Damaged
+        )
     }
 }
 
@@ -75,6 +81,7 @@ pub fn judge(
     let (next, overdue) = next_run(config, newest, success, now);
     let failed = newest.is_some_and(|beat| beat.status == "failed");
     let state = match (&next, success) {
+        _ if newest.is_some_and(Beat::is_damaged) => State::Damaged,
         _ if failed => State::Failed,
         (Next::Overdue(_), _) if overdue == Some(Overdue::Missed) => State::Missed,
         (Next::Overdue(_), _) => State::Late,
@@ -180,6 +187,7 @@ mod tests {
         let old = beat("success", "2026-11-21T02:00:00Z");
         let yesterday = beat("success", "2026-11-22T02:00:00Z");
         let failed = beat("failed", "2026-11-23T02:00:00Z");
+        let damaged = beat("damaged", "2026-11-23T02:00:00Z");
         let running = beat("running", "2026-11-23T09:59:00Z");
         let daily = config("0 2 * * *", true);
         for (config, newest, success, state) in [
@@ -187,6 +195,7 @@ mod tests {
             (&daily, Some(&old), Some(&old), State::Missed),
             (&daily, Some(&yesterday), Some(&yesterday), State::Late),
             (&daily, Some(&failed), Some(&old), State::Failed),
+            (&daily, Some(&damaged), Some(&yesterday), State::Damaged),
             (&daily, Some(&running), Some(&old), State::Protected),
             (&daily, None, None, State::Missed),
             (&config("0 2 1 12 *", true), None, None, State::Waiting),

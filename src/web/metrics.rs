@@ -125,7 +125,10 @@ impl Figures {
             family
         };
         Self {
-            failing: family("backup_failing", "1 when the newest run failed"),
+            failing: family(
+                "backup_failing",
+                "1 when the newest run failed, or its backup was found damaged since",
+            ),
             late: family(
                 "backup_late",
                 "1 when a slot of the schedule went by without a good backup",
@@ -153,7 +156,8 @@ impl Figures {
         let set = |family: &PerConfig, value: i64| {
             family.get_or_create(labels).set(value);
         };
-        set(&self.failing, i64::from(state == State::Failed));
+        let failing = matches!(state, State::Failed | State::Damaged);
+        set(&self.failing, i64::from(failing));
         set(&self.late, i64::from(state == State::Late));
         let Some(good) = good else {
             return;

@@ -87,6 +87,8 @@ impl Badge {
             "success" if warned => Self::new("warn", "warn", "warnings"),
             "success" => Self::new("ok", "check", "success"),
             "failed" => Self::new("bad", "cross", "failed"),
+            "damaged" => Self::new("bad", "warn", "damaged"),
+            "missing" => Self::new("bad", "warn", "missing"),
             "running" => Self::new("run", "progress", "running"),
             "queued" => Self::new("run", "clock", "queued"),
             "undoing" => Self::new("run", "progress", "undoing"),

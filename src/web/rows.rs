@@ -24,7 +24,7 @@ pub struct RunRow {
     /// SHA-256, whole.
     pub checksum: Option<String>,
     pub restorable: bool,
-    /// The error, when it failed.
+    /// The error, when it failed; what is wrong with its backup, when that is damaged.
     pub error: Option<String>,
 }
 
@@ -65,7 +65,14 @@ impl RunRow {
             ),
             checksum: run.checksum.clone(),
             restorable: run.lacks_artifact().is_none(),
-            error: run.error_msg.clone().filter(|_| run.status == "failed"),
+            error: run
+                .error_msg
+                .clone()
+                .filter(|_| run.status == "failed")
+                .or_else(|| {
+                    let damage = run.verification().filter(|_| run.is_damaged());
+                    Some(damage?.failure?.message)
+                }),
         }
     }
 

@@ -119,6 +119,11 @@ pub fn run(id: i64) -> runs::Model {
         request_key: None,
         expired_at: None,
         pruned_at: None,
+        verified_at: None,
+        verifying: None,
+        verify_at: None,
+        verification: None,
+        looked_at: None,
     }
 }
 

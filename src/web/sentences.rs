@@ -191,6 +191,20 @@ fn of_run(event: &RunEvent) -> String {
         ),
         RunEvent::Discarded {} => "Let go with its config".to_owned(),
         RunEvent::Pruned {} => "Its backup was deleted".to_owned(),
+        RunEvent::VerificationRequested { .. } => "Verification requested".to_owned(),
+        RunEvent::VerificationPassed { .. } => {
+            "Verified: the backup is whole and can be restored".to_owned()
+        }
+        RunEvent::VerificationFailed { failure, .. } => {
+            format!("Verification failed: {}", failure.message)
+        }
+        RunEvent::VerificationRetryScheduled { failure, .. } => format!(
+            "The backup could not be read, will be tried again: {}",
+            failure.message
+        ),
+        RunEvent::ArtifactUnreadable { failure, .. } => {
+            format!("The backup could not be read: {}", failure.message)
+        }
     }
 }
 

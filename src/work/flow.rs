@@ -67,6 +67,18 @@ fn after_run(run: RunId, change: &RunEvent) -> Vec<Order> {
         RunEvent::Expired { .. } | RunEvent::Discarded {} => {
             vec![Order::now(Job::Prune { run })]
         }
+        RunEvent::VerificationRequested { verification } => {
+            let verification = *verification;
+            vec![Order::now(Job::Verify { run, verification })]
+        }
+        RunEvent::VerificationRetryScheduled {
+            verification,
+            retry_at,
+            ..
+        } => {
+            let verification = verification + 1;
+            vec![Order::at(Job::Verify { run, verification }, *retry_at)]
+        }
         _ => vec![],
     }
 }
@@ -136,6 +148,17 @@ pub fn retain(newest: &Beat) -> Order {
 /// What was let go and is not known to be deleted.
 pub fn prune(row: &runs::Model) -> Order {
     Order::now(Job::Prune { run: row.run_id() })
+}
+
+/// The verification that a run's artifact waits for.
+pub fn verify(row: &runs::Model) -> Order {
+    Order {
+        job: Job::Verify {
+            run: row.run_id(),
+            verification: row.verifying.and_then(|it| it.try_into().ok()).unwrap_or(0),
+        },
+        not_before: row.verify_at.and_then(DateTime::from_timestamp_millis),
+    }
 }
 
 /// What is due for a restore or undo that is not over.

@@ -39,7 +39,12 @@ pub const UPKEEP: Queue = Queue {
     name: "upkeep",
     concurrency: 2,
 };
-pub const QUEUES: [&Queue; 3] = [&BACKUPS, &RESTORES, &UPKEEP];
+/// Reading artifacts again: hours of it must hold up nothing else, nor fill the disk's and the net's time.
+pub const VERIFICATIONS: Queue = Queue {
+    name: "verification",
+    concurrency: 2,
+};
+pub const QUEUES: [&Queue; 4] = [&BACKUPS, &RESTORES, &UPKEEP, &VERIFICATIONS];
 
 /// Stored as JSON in the queue's table: names are stored data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +79,11 @@ pub enum Job {
     Prune {
         run: RunId,
     },
+    /// Reads the run's artifact again and judges it.
+    Verify {
+        run: RunId,
+        verification: u32,
+    },
 }
 
 impl Job {
@@ -85,6 +95,7 @@ impl Job {
             | Self::Undo { .. }
             | Self::Forget { .. } => &RESTORES,
             Self::Retain { .. } | Self::Prune { .. } => &UPKEEP,
+            Self::Verify { .. } => &VERIFICATIONS,
         }
     }
 
@@ -98,6 +109,7 @@ impl Job {
             Self::Forget { restore, attempt } => format!("forget-{restore}:{attempt}"),
             Self::Retain { run } => format!("retain-{run}"),
             Self::Prune { run } => format!("prune-{run}"),
+            Self::Verify { run, verification } => format!("verify-{run}:{verification}"),
         }
     }
 
@@ -112,6 +124,7 @@ impl Job {
             Self::Forget { restore, .. } => holdfast.forget_kept(restore).await,
             Self::Retain { run } => holdfast.retain(run).await,
             Self::Prune { run } => holdfast.prune(run).await,
+            Self::Verify { run, verification } => holdfast.verify(run, verification).await,
         }
     }
 }

@@ -71,6 +71,7 @@ pub async fn refill(log: &Log) -> Result<(), LogError> {
             let unfinished = restores::unfinished(tx).await?;
             orders.extend(unfinished.iter().map(flow::resume_restore));
             orders.extend(restores::with_kept(tx).await?.iter().map(flow::forget));
+            orders.extend(runs::verifying(tx).await?.iter().map(flow::verify));
             orders.extend(runs::to_prune(tx).await?.iter().map(flow::prune));
             let newest = overview::newest_successes(tx).await?;
             orders.extend(newest.iter().map(flow::retain));

@@ -1,5 +1,6 @@
 //! What comes due by the clock: slots of schedules, promises of schedules that were not kept, services
-//! that a hook stopped and that could not be started yet, and work whose worker ended without a word.
+//! that a hook stopped and that could not be started yet, artifacts that nobody has read for long, and
+//! work whose worker ended without a word.
 //! Each of them is told by the log whether it is still due, so that a tick may come late, twice or not.
 
 use std::time::Duration;
@@ -67,5 +68,6 @@ async fn tick(holdfast: &Holdfast) -> Result<(), AppError> {
     if forsaken > 0 {
         tracing::warn!(forsaken, "jobs without a worker are settled");
     }
-    holdfast.tell_overdue().await
+    holdfast.tell_overdue().await?;
+    holdfast.verify_longest_unseen().await
 }

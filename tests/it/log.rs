@@ -266,7 +266,7 @@ async fn a_rebuild_gives_the_live_rows_and_finds_what_is_not_from_the_log() {
     assert_eq!(report.differed, Vec::<&str>::new());
     assert_eq!(report.events, 20 * samples::all().len() as u64);
     log.db()
-        .execute_unprepared("UPDATE backup_runs SET status = 'success'")
+        .execute_unprepared("UPDATE backup_runs SET status = 'queued'")
         .await
         .unwrap();
     assert_eq!(log.rebuild().await.unwrap().differed, vec!["backup_runs"]);

@@ -17,6 +17,7 @@ use holdfast::domain::{
     restore::{Destination, Kept, RestoreEvent, RestoreSource, Step, Upload},
     run::{Obligation, Pin, RunEvent, Stage, Trigger},
     slots::{MissedPolicy, Slots},
+    verification::Damage,
     webhook::{Topic, WebhookEvent, WebhookSpec},
 };
 
@@ -259,6 +260,24 @@ pub fn all() -> Vec<Event> {
         },
         RunEvent::Discarded {},
         RunEvent::Pruned {},
+        RunEvent::VerificationRequested { verification: 1 },
+        RunEvent::VerificationRetryScheduled {
+            verification: 1,
+            failure: failure(),
+            retry_at: time(),
+        },
+        RunEvent::ArtifactUnreadable {
+            verification: 2,
+            failure: failure(),
+        },
+        RunEvent::VerificationRequested { verification: 3 },
+        RunEvent::VerificationFailed {
+            verification: 3,
+            damage: Damage::Altered,
+            failure: failure(),
+        },
+        RunEvent::VerificationRequested { verification: 4 },
+        RunEvent::VerificationPassed { verification: 4 },
     ];
     events.extend(run.map(Event::from));
     events.extend(restore_events(app).map(Event::from));

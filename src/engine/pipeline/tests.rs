@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     engine::{
         codec::{self, Keys},
-        verify::{read_back, verify},
+        verify::{Flaw, read_back, verify},
     },
     target::{
         Target,
@@ -98,15 +98,8 @@ async fn check(target: &dyn Target, piped: &Piped) -> Result<Fingerprint, Failur
     let artifact = piped.artifact(&key());
     let stop = CancellationToken::new();
     read_back(target, &artifact, &stop).await?;
-    verify(
-        target,
-        &artifact,
-        &Keys::default(),
-        Box::<Lines>::default(),
-        Arc::default(),
-        &stop,
-    )
-    .await
+    let (lines, keys) = (Box::<Lines>::default(), Keys::default());
+    Ok(verify(target, &artifact, &keys, lines, Arc::default(), &stop).await?)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -270,9 +263,10 @@ async fn a_read_that_breaks_off_is_temporary_and_a_damaged_one_is_not() {
         let lines = Box::<Lines>::default();
         let keys = Keys::default();
         let verified = verify(&target, &artifact, &keys, lines, Arc::default(), &stop).await;
-        assert_eq!(verified.unwrap_err().is_temporary(), temporary);
+        let unreadable = |flaw: &Flaw| matches!(flaw, Flaw::Unreadable(_));
+        assert_eq!(unreadable(&verified.unwrap_err()), temporary);
         let read = read_back(&target, &artifact, &stop).await;
-        assert_eq!(read.unwrap_err().is_temporary(), temporary);
+        assert_eq!(unreadable(&read.unwrap_err()), temporary);
     }
 }
 
@@ -372,9 +366,10 @@ proptest! {
             let (artifact, stop) = (piped.artifact(&key()), CancellationToken::new());
             let lines = Box::<Lines>::default();
             let keys = Keys::default();
-        let verified = verify(&target, &artifact, &keys, lines, Arc::default(), &stop).await;
-            let failure = verified.unwrap_err();
-            assert!(!failure.is_temporary(), "{failure:?}");
+            let verified = verify(&target, &artifact, &keys, lines, Arc::default(), &stop).await;
+            let Err(Flaw::Damaged(failure)) = verified else {
+                panic!("{verified:?}");
+            };
             assert!(failure.message.contains("instead of"), "{failure:?}");
         });
     }

@@ -66,7 +66,7 @@ pub fn number(field: &[u8]) -> Option<u64> {
                 .filter(|_| !digits.starts_with('+'))?
         }
     } else {
-        let (high, low) = field[1..].split_at(field.len() - 9);
+        let (high, low) = field[1..].split_at(field.len().checked_sub(9)?);
         if field[0] != 0x80 || high.iter().any(|&byte| byte != 0) {
             return None;
         }
@@ -92,6 +92,7 @@ mod tests {
             b"00 00000175\0",
             b"\x80\0\0\x01\0\0\0\0\0\0\0\0",
             b"\x80\0\0\0\xff\0\0\0\0\0\0\0",
+            b"\x80\0\0\0\0\0\0\x01",
             b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
         ] {
             assert_eq!(number(wrong), None, "{wrong:?}");

@@ -62,6 +62,7 @@ pub const OPERATIONS: &[Operation] = &[
     ("GET", "/backups/runs/{id}", VIEWER),
     ("GET", "/backups/runs/{id}/download", OPERATOR),
     ("POST", "/backups/runs/{id}/cancellation", OPERATOR),
+    ("POST", "/backups/runs/{id}/verification", OPERATOR),
     // Restores
     ("GET", "/backups/runs/{id}/restore-preview", OPERATOR),
     ("POST", "/backups/restore/{id}", OPERATOR),

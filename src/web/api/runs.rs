@@ -19,7 +19,7 @@ use super::{
 use crate::{
     app::AppError,
     domain::ids::{ConfigId, RunId},
-    readmodel::runs::Filter,
+    readmodel::runs::{self, Filter},
 };
 
 const STATUSES: [&str; 5] = ["queued", "running", "success", "failed", "cancelled"];
@@ -65,7 +65,7 @@ impl Runs {
         let filter = Filter {
             app: Some(app.app_id()),
             config: config.0.map(ConfigId),
-            status: known_status(status.0)?,
+            statuses: known_status(status.0)?,
             before: before.0.map(RunId),
             limit: page_size(limit.0)?,
         };
@@ -191,15 +191,38 @@ impl Runs {
         visit.holdfast.cancel_run(&visit.caller, RunId(*id)).await?;
         Ok(Accepted(RunRequested { run_id: *id }))
     }
+
+    /// Reads the stored artifact again and judges it as a restore would
+    ///
+    /// What came out stands in `verification` of the run once it is over.
+    #[oai(
+        path = "/backups/runs/:id/verification",
+        method = "post",
+        operation_id = "verify_run"
+    )]
+    async fn verify_run(
+        &self,
+        visit: Visit,
+        id: Path<i64>,
+        _nothing: MaybeBody<Nothing>,
+    ) -> Result<Accepted<RunRequested>, ApiError> {
+        visit
+            .holdfast
+            .request_verification(&visit.caller, RunId(*id))
+            .await?;
+        Ok(Accepted(RunRequested { run_id: *id }))
+    }
 }
 
-fn known_status(status: Option<String>) -> Result<Option<String>, ApiError> {
+/// The statuses of rows that are answered as `status`.
+fn known_status(status: Option<String>) -> Result<Vec<String>, ApiError> {
     match status {
-        Some(status) if !STATUSES.contains(&status.as_str()) => Err(ApiError::invalid(
+        None => Ok(vec![]),
+        Some(status) if STATUSES.contains(&status.as_str()) => Ok(runs::answered_as(&status)),
+        Some(_) => Err(ApiError::invalid(
             "status",
             format!("use one of: {}", STATUSES.join(", ")),
         )),
-        status => Ok(status),
     }
 }
 

@@ -172,7 +172,7 @@ impl Facts {
             app_name: app.name.clone(),
             config_count: configs.len() as u64,
             strategies,
-            last_run_status: newest.map(|beat| beat.status.clone()),
+            last_run_status: newest.map(|beat| runs::answered(&beat.status).to_owned()),
             last_run_finished_at: newest.and_then(|beat| beat.finished_at).map(Time::of),
             last_run_size_bytes: newest.and_then(|beat| beat.size_bytes),
             total_size_bytes: totals.map_or(0, |totals| totals.stored_bytes),

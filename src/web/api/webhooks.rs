@@ -63,8 +63,9 @@ pub struct WebhookBody {
     /// `port`, `security` (`starttls`, `tls`, `none`), `user`, `from`, `to`. Names that are absent keep their
     /// value, empty ones lose it.
     settings: BTreeMap<String, String>,
-    /// What to tell of: `backup_success`, `backup_failed`, `backup_missed`, `restore_success`,
-    /// `restore_failed`, `restore_attention`, `restore_undone`; all by default.
+    /// What to tell of: `backup_success`, `backup_failed`, `backup_missed`, `verification_passed`,
+    /// `verification_failed`, `verification_unreadable`, `restore_success`, `restore_failed`,
+    /// `restore_attention`, `restore_undone`; all by default.
     events: Option<Vec<String>>,
     enabled: Option<bool>,
 }

@@ -58,6 +58,7 @@ pub fn routes() -> Route {
         .at("/targets/trial", post(config::try_target))
         .at("/runs/:id", get(run::show))
         .at("/runs/:id/cancel", post(run::cancel))
+        .at("/runs/:id/verify", post(run::verify))
         .at("/runs/:id/by-hand", get(run::by_hand))
         .at("/runs/:id/download", get(run::download))
         .at(

@@ -32,7 +32,7 @@ use crate::{
 struct Content {
     run: RunContent,
     id: i64,
-    over: bool,
+    live: bool,
     position: i64,
 }
 
@@ -64,7 +64,7 @@ pub async fn show(visit: Visit, Path(id): Path<i64>) -> Result<Response, WebErro
     let title = format!("Run {id}, {}", run.run.title);
     let content = Content {
         id,
-        over: run.run.over,
+        live: run.run.is_live(),
         run,
         position,
     };
@@ -74,6 +74,15 @@ pub async fn show(visit: Visit, Path(id): Path<i64>) -> Result<Response, WebErro
 #[handler]
 pub async fn cancel(visit: Visit, Path(id): Path<i64>, _form: Form) -> Result<Response, WebError> {
     visit.holdfast.cancel_run(&visit.caller, RunId(id)).await?;
+    Ok(visit.browser.go(&format!("/runs/{id}")))
+}
+
+#[handler]
+pub async fn verify(visit: Visit, Path(id): Path<i64>, _form: Form) -> Result<Response, WebError> {
+    visit
+        .holdfast
+        .request_verification(&visit.caller, RunId(id))
+        .await?;
     Ok(visit.browser.go(&format!("/runs/{id}")))
 }
 
@@ -115,7 +124,7 @@ pub async fn download(visit: Visit, Path(id): Path<i64>) -> Result<Response, Web
 pub async fn live(visit: &Visit, id: RunId) -> Result<(Vec<Part>, bool), WebError> {
     let content = RunContent::load(visit, id).await?;
     let part = Part::new("run", page::render(&content)?);
-    Ok((vec![part], content.run.over))
+    Ok((vec![part], !content.run.is_live()))
 }
 
 impl RunContent {
@@ -142,7 +151,7 @@ impl RunContent {
         let progress = holdfast
             .progress()
             .snapshot(&format!("run-{id}"))
-            .filter(|_| !run.is_over())
+            .filter(|_| !run.is_over() || run.verifying.is_some())
             .map(|snapshot| Progress::new(&snapshot));
         Ok(Self {
             run: RunView::new(&run, &app, &config.spec(), &events, expected, visit.now),

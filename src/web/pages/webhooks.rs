@@ -154,9 +154,10 @@ struct Typed {
 }
 
 /// Silence about these costs a backup: they are chosen from the beginning.
-const USUAL: [Topic; 4] = [
+const USUAL: [Topic; 5] = [
     Topic::BackupFailed,
     Topic::BackupMissed,
+    Topic::VerificationFailed,
     Topic::RestoreFailed,
     Topic::RestoreAttention,
 ];

@@ -3,9 +3,7 @@
 use poem_openapi::Object;
 
 use crate::{
-    domain::{manifest::Fingerprint, run::Stage},
-    engine::progress::Snapshot,
-    readmodel::runs,
+    domain::manifest::Fingerprint, engine::progress::Snapshot, readmodel::runs,
     web::api::values::Time,
 };
 
@@ -15,7 +13,8 @@ pub struct Run {
     id: i64,
     backup_config_id: i64,
     app_id: i64,
-    /// `queued`, `running`, `success`, `failed` or `cancelled`.
+    /// `queued`, `running`, `success`, `failed` or `cancelled`. A success whose artifact was found damaged
+    /// later is `failed`; `verification` says so.
     status: String,
     /// Of the stored artifact.
     size_bytes: Option<i64>,
@@ -47,8 +46,10 @@ pub struct Run {
     /// Of the source, before compression.
     raw_bytes: Option<i64>,
     duration_ms: Option<i64>,
-    /// When the stored artifact had been read back and found whole.
+    /// When the stored artifact was last read and found whole.
     verified_at: Option<Time>,
+    /// Of the newest verification after the run; absent before the first.
+    verification: Option<RunVerification>,
     /// When retention let the artifact go: it can be restored no more.
     expired_at: Option<Time>,
     /// When the artifact was deleted.
@@ -74,6 +75,20 @@ pub struct Source {
     subject: String,
     server: String,
     tool: String,
+}
+
+/// How a verification stands.
+#[derive(Object)]
+#[oai(read_only_all, skip_serializing_if_is_none)]
+pub struct RunVerification {
+    /// `queued` until it is over, then `whole`, `damaged`, `missing`, or `unreadable` when the target did
+    /// not give the artifact, which says nothing about it.
+    status: String,
+    /// When it was over.
+    at: Option<Time>,
+    error_msg: Option<String>,
+    /// What to do about it.
+    hint: Option<String>,
 }
 
 /// What a person would count to believe that the backup is complete.
@@ -125,14 +140,40 @@ impl From<Fingerprint> for Contents {
     }
 }
 
+impl RunVerification {
+    fn of(run: &runs::Model) -> Option<Self> {
+        if run.verifying.is_some() {
+            return Some(Self {
+                status: "queued".to_owned(),
+                at: None,
+                error_msg: None,
+                hint: None,
+            });
+        }
+        let found = run.verification()?;
+        let failure = found.failure.as_ref();
+        Some(Self {
+            status: found.found.name().to_owned(),
+            at: Some(Time::of(found.at)),
+            error_msg: failure.map(|failure| failure.message.clone()),
+            hint: failure.map(|failure| failure.hint.clone()),
+        })
+    }
+}
+
 impl From<runs::Model> for Run {
     fn from(run: runs::Model) -> Self {
+        let verification = RunVerification::of(&run);
+        let damage = verification.as_ref().filter(|_| run.is_damaged());
+        let error_msg = damage.and_then(|damage| damage.error_msg.clone());
+        let hint = damage.and_then(|damage| damage.hint.clone());
         Self {
             warnings: run.warnings(),
             recipients: run.artifact().map(|it| it.recipients).unwrap_or_default(),
             source: source(&run),
             duration_ms: run.duration_ms(),
-            verified_at: verified_at(&run),
+            verified_at: run.verified_at.map(Time::of),
+            verification,
             contents: run.fingerprint().map(Into::into),
             progress: None,
             expired_at: run.expired_at.map(Time::of),
@@ -140,15 +181,15 @@ impl From<runs::Model> for Run {
             id: run.id,
             backup_config_id: run.backup_config_id,
             app_id: run.app_id,
-            status: run.status,
+            status: runs::answered(&run.status).to_owned(),
             size_bytes: run.size_bytes,
             checksum: run.checksum,
             file_path: run.file_path,
             requested_at: Time::of(run.requested_at),
             started_at: run.started_at.map(Time::of),
             finished_at: run.finished_at.map(Time::of),
-            error_msg: run.error_msg,
-            hint: run.hint,
+            error_msg: error_msg.or(run.error_msg),
+            hint: hint.or(run.hint),
             error_detail: run.error_detail,
             trigger: run.trigger,
             attempt: run.attempt,
@@ -161,10 +202,11 @@ impl From<runs::Model> for Run {
 }
 
 impl Run {
-    /// With how far it is, unless it is over.
+    /// With how far it is, unless it is over and its artifact is not being verified.
     #[must_use]
     pub fn at(mut self, progress: Option<Snapshot>) -> Self {
-        if self.finished_at.is_none() {
+        let verified = self.verification.as_ref();
+        if self.finished_at.is_none() || verified.is_some_and(|it| it.status == "queued") {
             self.progress = progress.map(Into::into);
         }
         self
@@ -186,12 +228,4 @@ fn source(run: &runs::Model) -> Option<Source> {
         server: pin.source.server,
         tool: pin.source.tool,
     })
-}
-
-/// Verifying is over when the next stage begins.
-fn verified_at(run: &runs::Model) -> Option<Time> {
-    let stages = run.stages();
-    let verified = stages.iter().any(|time| time.stage == Stage::Verify);
-    let commit = stages.iter().find(|time| time.stage == Stage::Commit)?;
-    (verified && run.status == "success").then(|| Time::of(commit.at))
 }

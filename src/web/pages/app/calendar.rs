@@ -117,14 +117,15 @@ impl Day {
     }
 
     fn count(&mut self, beat: &Beat) {
-        let first_failure = beat.status == "failed" && self.failed == 0;
+        let failed = beat.status == "failed" || beat.is_damaged();
+        let first_failure = failed && self.failed == 0;
         if self.run.is_none() || first_failure {
             self.run = Some(beat.id);
         }
         match beat.status.as_str() {
             "success" if beat.warned => self.warned += 1,
             "success" => self.succeeded += 1,
-            "failed" => self.failed += 1,
+            _ if failed => self.failed += 1,
             _ => self.other += 1,
         }
     }

@@ -39,6 +39,14 @@ impl Filter {
         }
     }
 
+    /// Those of rows; none for all.
+    fn statuses(self) -> Vec<String> {
+        match self {
+            Self::All => vec![],
+            other => runs::answered_as(other.name()),
+        }
+    }
+
     pub fn label(self) -> &'static str {
         match self {
             Self::All => "All",
@@ -74,7 +82,7 @@ impl Recent {
 
     pub async fn load(visit: &Visit, filter: Filter) -> Result<Self, WebError> {
         let wanted = runs::Filter {
-            status: (filter != Filter::All).then(|| filter.name().to_owned()),
+            statuses: filter.statuses(),
             limit: ROWS,
             ..runs::Filter::default()
         };

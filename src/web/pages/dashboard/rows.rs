@@ -116,6 +116,7 @@ fn row(
                 "running" => "running, started",
                 "queued" => "queued",
                 "failed" => "last run failed",
+                "damaged" | "missing" => "last backup damaged",
                 _ => "last run cancelled",
             };
             (said, Moment::of_millis(now, at))

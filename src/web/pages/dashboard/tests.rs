@@ -47,6 +47,12 @@ fn one_sentence_says_what_matters_first() {
             beat(10, app, "success", "2026-11-23T02:00:00Z"),
         ]
     };
+    let damaged = |app| {
+        vec![
+            beat(11, app, "damaged", "2026-11-23T02:00:00Z"),
+            beat(10, app, "success", "2026-11-22T02:00:00Z"),
+        ]
+    };
     let working = vec![
         beat(11, 1, "running", "2026-11-23T09:59:00Z"),
         good(1).remove(0),
@@ -77,6 +83,11 @@ fn one_sentence_says_what_matters_first() {
             vec![("shop", late(1))],
             "One backup needs you: shop › Database (PostgreSQL) is 32 h late.",
             "",
+        ),
+        (
+            vec![("shop", damaged(1)), ("wiki", good(2))],
+            "One backup needs you: the newest backup of shop › Database (PostgreSQL) is damaged.",
+            "The other one is protected; the newest restore point is 7 h old.",
         ),
         (
             vec![("shop", late(1)), ("wiki", broken(2))],

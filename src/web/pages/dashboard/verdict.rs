@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::Facts;
 use crate::{
-    readmodel::configs,
+    readmodel::{configs, overview::Beat},
     web::{
         catalog,
         health::{Health, Next, State},
@@ -75,7 +75,7 @@ impl Verdict {
         let failed = troubled.iter().any(|config| {
             healths
                 .get(&config.id)
-                .is_some_and(|h| h.state == State::Failed)
+                .is_some_and(|h| matches!(h.state, State::Failed | State::Damaged))
         });
         let said = match troubled {
             [one] => format!(
@@ -115,7 +115,7 @@ impl Verdict {
         let run = facts
             .newest
             .get(&first.id)
-            .filter(|beat| beat.status == "failed");
+            .filter(|beat| beat.status == "failed" || beat.is_damaged());
         let action = match (run, facts.app(first.app_id)) {
             (Some(run), _) => Some((format!("/runs/{}", run.id), "See what went wrong")),
             (None, Some(app)) => Some((format!("/apps/{}", app.slug), "Open the app")),
@@ -183,16 +183,17 @@ fn trouble_of(
 ) -> String {
     let app = facts.app(config.app_id).map_or("?", |app| &app.name);
     let what = format!("{app} › {}", catalog::config_title(&config.spec()));
+    let newest = facts.newest.get(&config.id);
+    if newest.is_some_and(Beat::is_damaged) {
+        return format!("the newest backup of {what} is damaged");
+    }
     match healths.get(&config.id).map(|health| &health.next) {
         Some(Next::Overdue(at)) => {
             let late = words::age((now - *at).num_milliseconds());
             format!("{what} is {late} late")
         }
         _ => {
-            let ended = facts
-                .newest
-                .get(&config.id)
-                .and_then(|beat| beat.finished_at);
+            let ended = newest.and_then(|beat| beat.finished_at);
             let when = ended.map_or_else(String::new, |at| {
                 format!(" {} ago", words::age(now.timestamp_millis() - at))
             });

@@ -30,6 +30,14 @@ pub struct RunView {
     pub badge: Badge,
     pub over: bool,
     pub restorable: bool,
+    /// The backup can be verified.
+    pub verifiable: bool,
+    /// It waits for that, or is being read.
+    pub verifying: bool,
+    /// When it was last read and found whole.
+    pub verified: Option<Moment>,
+    /// What the last verification found that is not well, and when.
+    pub flaw: Option<Flaw>,
     /// When retention let the backup go.
     pub pruned: Option<Moment>,
     pub cancel: Cancel,
@@ -57,6 +65,15 @@ pub struct Failure {
     pub message: String,
     pub hint: Option<String>,
     pub detail: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Flaw {
+    /// `damaged`, `missing` or `unreadable`.
+    pub found: &'static str,
+    pub at: Moment,
+    pub message: String,
+    pub hint: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +154,12 @@ impl RunView {
             badge: Badge::of_status(&run.status, !run.warnings().is_empty()),
             over: run.is_over(),
             restorable: run.lacks_artifact().is_none(),
+            verifiable: (run.status == "success" || run.is_damaged())
+                && run.expired_at.is_none()
+                && run.verifying.is_none(),
+            verifying: run.verifying.is_some(),
+            verified: run.verified_at.map(|at| Moment::of_millis(now, at)),
+            flaw: flaw(run, now),
             pruned: run.expired_at.map(|at| Moment::of_millis(now, at)),
             cancel: Cancel::new(!run.is_over(), run.cancel_requested),
             failure: failed,
@@ -164,6 +187,24 @@ impl RunView {
             when: Moment::of_millis(now, at),
         }
     }
+}
+
+impl RunView {
+    /// Something of it may change at any moment.
+    pub fn is_live(&self) -> bool {
+        !self.over || self.verifying
+    }
+}
+
+fn flaw(run: &runs::Model, now: DateTime<Utc>) -> Option<Flaw> {
+    let last = run.verification()?;
+    let failure = last.failure?;
+    Some(Flaw {
+        found: last.found.name(),
+        at: Moment::of_millis(now, last.at),
+        message: failure.message,
+        hint: failure.hint,
+    })
 }
 
 /// Each stage of the present attempt on one common line of time.
