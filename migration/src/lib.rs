@@ -14,6 +14,8 @@ mod m20261129_000012_webhooks;
 mod m20261129_000013_triggers;
 mod m20261130_000020_verifications;
 mod m20261130_000040_pings;
+mod m20261130_000041_grants;
+mod m20261130_000042_second_factors;
 mod m20261130_000050_totals;
 
 pub struct Migrator;
@@ -33,6 +35,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261129_000013_triggers::Migration),
             Box::new(m20261130_000020_verifications::Migration),
             Box::new(m20261130_000040_pings::Migration),
+            Box::new(m20261130_000041_grants::Migration),
+            Box::new(m20261130_000042_second_factors::Migration),
             Box::new(m20261130_000050_totals::Migration),
         ]
     }

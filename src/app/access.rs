@@ -9,6 +9,7 @@ use crate::{
         audit::AuditEvent,
         event::{Actor, ActorKind, Scope, StreamKind},
         failure::FieldErrors,
+        grant::Grants,
         ids::{TokenId, UserId},
         secret::Secret,
     },
@@ -76,6 +77,9 @@ impl Holdfast {
         let caller = Caller {
             actor,
             role: Role::Admin,
+            grants: Grants::all(),
+            scopes: None,
+            proved_at: None,
             user: None,
             until: None,
             request: "set-up".to_owned(),
@@ -101,8 +105,12 @@ impl Holdfast {
         let password = password.clone();
         let check = move || auth::check_password(password.expose(), digest.as_deref());
         let good = self.slowly(check).await?;
-        match user {
+        match user.filter(|user| user.disabled_at.is_none()) {
             Some(user) if good => {
+                if let Some(ticket) = self.code_ticket(user.user_id()).await? {
+                    self.0.throttle.good(&guesses);
+                    return Err(AppError::CodeNeeded(ticket));
+                }
                 self.0.throttle.good(&guesses);
                 self.open_session(user.user_id(), name, from, agent).await
             }
@@ -123,7 +131,7 @@ impl Holdfast {
         let Some(row) = auth::token(self.db(), token).await? else {
             return Ok(None);
         };
-        let Some(user) = users::get(self.db(), UserId(row.user_id)).await? else {
+        let Some(user) = users::admitted(self.db(), UserId(row.user_id)).await? else {
             return Ok(None);
         };
         let now = self.log().now();
@@ -135,6 +143,7 @@ impl Holdfast {
         let role = user.role().min(spec.role);
         Ok(Some(Caller {
             until: spec.expires_at,
+            scopes: spec.scopes,
             ..caller(&user, ActorKind::Token, role, from)
         }))
     }
@@ -152,6 +161,7 @@ impl Holdfast {
         password: &Secret,
     ) -> Result<UserId> {
         caller.must_be(Role::Admin)?;
+        self.must_be_fresh(caller)?;
         let digest = self.password_digest(password).await?;
         let name = name.to_owned();
         let user = self
@@ -183,6 +193,7 @@ impl Holdfast {
         if caller.user != Some(user) || caller.actor.kind != ActorKind::User {
             caller.must_be(Role::Admin)?;
         }
+        self.must_be_fresh(caller)?;
         let digest = self.password_digest(password).await?;
         self.log()
             .write(caller.cause(), move |unit| {
@@ -200,21 +211,14 @@ impl Holdfast {
 
     pub async fn remove_user(&self, caller: &Caller, user: UserId) -> Result<()> {
         caller.must_be(Role::Admin)?;
+        self.must_be_fresh(caller)?;
         self.log()
             .write(caller.cause(), move |unit| {
                 Box::pin(async move {
-                    let admins = users::list(unit.tx()).await?;
-                    let others = admins
-                        .iter()
-                        .any(|other| other.role() == Role::Admin && other.user_id() != user);
-                    if !others {
-                        return Err(crate::domain::aggregate::Refusal::Conflict(
-                            "this is the last admin; make another one first".into(),
-                        )
-                        .into());
-                    }
+                    super::users::must_leave_an_admin(unit, user).await?;
                     unit.execute::<User>(user.0, UserCommand::Remove).await?;
                     auth::forget_user(unit.tx(), user).await?;
+                    super::second_factor::forget(unit.tx(), user).await?;
                     Ok(())
                 })
             })
@@ -231,8 +235,18 @@ impl Holdfast {
         if caller.user != Some(user) {
             caller.must_be(Role::Admin)?;
         }
+        self.must_be_fresh(caller)?;
         // A weak token must not be the way to a strong one, nor one that ends to one that does not.
         caller.must_be(spec.role)?;
+        if let Some(own) = &caller.scopes
+            && spec
+                .scopes
+                .as_ref()
+                .is_none_or(|asked| !asked.is_subset(own))
+        {
+            let problem = "the token that asks has fewer; name some of its own";
+            return Err(AppError::field("scopes", problem));
+        }
         if let Some(until) = caller.until
             && spec.expires_at.is_none_or(|end| end > until)
         {
@@ -265,6 +279,7 @@ impl Holdfast {
         if caller.user != Some(user) {
             caller.must_be(Role::Admin)?;
         }
+        self.must_be_fresh(caller)?;
         let (state, _) = self.log().load::<User>(user.0).await?;
         if let Some(spec) = state.tokens.get(&token) {
             caller.must_be(spec.role)?;
@@ -282,7 +297,7 @@ impl Holdfast {
             .ok_or_else(|| AppError::NotFound(format!("the user {name}")))
     }
 
-    async fn note(&self, from: &str, event: AuditEvent) -> Result<()> {
+    pub(super) async fn note(&self, from: &str, event: AuditEvent) -> Result<()> {
         let actor = Actor {
             address: from.to_owned(),
             ..Actor::named(ActorKind::Anonymous, "somebody")
@@ -322,13 +337,13 @@ impl Holdfast {
             .ok_or_else(|| AppError::Internal("the password could not be hashed".into()))
     }
 
-    fn may_try(&self, guesses: &[Guess]) -> Result<()> {
+    pub(super) fn may_try(&self, guesses: &[Guess]) -> Result<()> {
         let begun = self.0.throttle.begin(guesses);
         begun.map_err(AppError::Throttled)
     }
 
     /// Hashes on a thread of its own, a few at a time: each takes 19 MiB and a core.
-    async fn slowly<T: Send + 'static>(
+    pub(super) async fn slowly<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
@@ -349,6 +364,9 @@ pub(super) fn caller(user: &users::Model, kind: ActorKind, role: Role, from: &st
             address: from.to_owned(),
         },
         role,
+        grants: user.grants(),
+        scopes: None,
+        proved_at: None,
         user: Some(user.user_id()),
         until: None,
         request: ulid::Ulid::generate().to_string(),

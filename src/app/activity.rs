@@ -42,6 +42,7 @@ impl Holdfast {
             .filter(|kind| all || asked.contains(kind))
             .filter(|kind| may_see(caller, *kind))
             .collect();
+        filter.apps = caller.apps();
         if filter.kinds.is_empty() {
             return Ok(Vec::new());
         }
@@ -50,10 +51,13 @@ impl Holdfast {
 
     pub async fn event(&self, caller: &Caller, position: i64) -> Result<Recorded> {
         let found = self.log().read_from(position.saturating_sub(1), 1).await?;
-        found
-            .into_iter()
-            .find(|event| event.position == position && may_see(caller, event.stream.kind))
-            .ok_or_else(|| AppError::NotFound(format!("the event {position}")))
+        let found = found.into_iter().find(|event| event.position == position);
+        let what = format!("the event {position}");
+        match found {
+            None => Err(AppError::NotFound(what)),
+            Some(event) if sees(caller, &event) => Ok(event),
+            Some(_) => Err(AppError::Hidden(what)),
+        }
     }
 
     /// Those from `from` on, before `to`. That it was asked for is an event too.
@@ -97,6 +101,10 @@ impl Holdfast {
         });
         batches.try_flatten()
     }
+}
+
+fn sees(caller: &Caller, event: &Recorded) -> bool {
+    may_see(caller, event.stream.kind) && caller.sees_scope(&event.scope)
 }
 
 fn may_see(caller: &Caller, kind: StreamKind) -> bool {

@@ -16,21 +16,34 @@ use crate::{
 };
 
 impl Holdfast {
-    pub async fn apps(&self, _caller: &Caller) -> Result<Vec<apps::Model>> {
-        Ok(apps::list(self.db()).await?)
+    /// Those that the caller may see.
+    pub async fn apps(&self, caller: &Caller) -> Result<Vec<apps::Model>> {
+        let mut apps = apps::list(self.db()).await?;
+        apps.retain(|app| caller.sees(app.app_id()));
+        Ok(apps)
     }
 
-    pub async fn app(&self, _caller: &Caller, slug: &str) -> Result<apps::Model> {
-        apps::by_slug(self.db(), slug)
-            .await?
-            .ok_or_else(|| AppError::NotFound(format!("the app {}", shown(slug))))
+    pub async fn app(&self, caller: &Caller, slug: &str) -> Result<apps::Model> {
+        let found = apps::by_slug(self.db(), slug).await?;
+        caller.seen(
+            found,
+            apps::Model::app_id,
+            format!("the app {}", shown(slug)),
+        )
+    }
+
+    /// The same, for whoever may act in it.
+    pub async fn app_to_act_in(&self, caller: &Caller, slug: &str) -> Result<apps::Model> {
+        caller.must_be(Role::Operator)?;
+        let app = self.app(caller, slug).await?;
+        caller.must_be_in(Role::Operator, app.app_id())?;
+        Ok(app)
     }
 
     /// Also answers removed apps, which old runs still belong to.
-    pub async fn app_by_id(&self, _caller: &Caller, id: AppId) -> Result<apps::Model> {
-        apps::get(self.db(), id)
-            .await?
-            .ok_or_else(|| AppError::NotFound(format!("the app {id}")))
+    pub async fn app_by_id(&self, caller: &Caller, id: AppId) -> Result<apps::Model> {
+        let found = apps::get(self.db(), id).await?;
+        caller.seen(found, apps::Model::app_id, format!("the app {id}"))
     }
 
     pub async fn register_app(
@@ -51,7 +64,7 @@ impl Holdfast {
         mut spec: AppSpec,
         compose: Option<Secret>,
     ) -> Result<apps::Model> {
-        caller.must_be(Role::Operator)?;
+        caller.must_be_everywhere(Role::Operator)?;
         let described = self.described(&spec, compose.as_ref()).await?;
         if spec.project.is_empty() {
             spec.project = described.project.unwrap_or_default();
@@ -87,8 +100,12 @@ impl Holdfast {
         mut spec: AppSpec,
         compose: Option<Secret>,
     ) -> Result<apps::Model> {
-        caller.must_be(Role::Operator)?;
-        let app = self.app(caller, slug).await?;
+        let app = self.app_to_act_in(caller, slug).await?;
+        // Another project or file is another app's data, for whoever has a grant on this one alone.
+        let elsewhere = spec.project != app.project || spec.compose_path != app.compose_path;
+        if elsewhere || compose.is_some() {
+            caller.must_be_everywhere(Role::Operator)?;
+        }
         // A name can be changed while the file is away.
         if compose.is_some() || spec.compose_path != app.compose_path {
             self.described(&spec, compose.as_ref()).await?;
@@ -128,8 +145,8 @@ impl Holdfast {
 
     /// Its configs go with it; runs and artifacts stay.
     pub async fn remove_app(&self, caller: &Caller, slug: &str) -> Result<()> {
-        caller.must_be(Role::Operator)?;
-        let app = self.app(caller, slug).await?;
+        let app = self.app_to_act_in(caller, slug).await?;
+        self.must_be_fresh(caller)?;
         for config in self.configs(caller, &app).await? {
             self.remove_config(caller, config.config_id(), Artifacts::Keep)
                 .await?;

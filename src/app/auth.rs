@@ -71,6 +71,8 @@ pub mod sessions {
         pub seen_at: i64,
         pub address: String,
         pub agent: String,
+        /// When it last showed who holds it.
+        pub proved_at: Option<i64>,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

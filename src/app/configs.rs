@@ -17,8 +17,9 @@ use crate::{
         event::StreamKind,
         failure::FieldErrors,
         form::Field,
+        grant::TokenScope,
         hook::Hook,
-        ids::{ConfigId, RunId},
+        ids::{AppId, ConfigId, RunId},
         manifest::Compression,
         retention::{Gfs, Retention},
         run::{Run, RunCommand},
@@ -102,20 +103,20 @@ pub(super) struct Draft {
 }
 
 impl Holdfast {
-    pub async fn configs(
-        &self,
-        _caller: &Caller,
-        app: &apps::Model,
-    ) -> Result<Vec<configs::Model>> {
+    pub async fn configs(&self, caller: &Caller, app: &apps::Model) -> Result<Vec<configs::Model>> {
+        caller.must_be_in(Role::Viewer, app.app_id())?;
         Ok(configs::of_app(self.db(), app.app_id()).await?)
     }
 
     /// Also answers removed configs, which old runs still belong to, and that of the server's own
     /// database, which events name.
-    pub async fn config(&self, _caller: &Caller, id: ConfigId) -> Result<configs::Model> {
-        configs::get(self.db(), id)
-            .await?
-            .ok_or_else(|| AppError::NotFound(format!("the config {id}")))
+    pub async fn config(&self, caller: &Caller, id: ConfigId) -> Result<configs::Model> {
+        let found = configs::get(self.db(), id).await?;
+        let what = format!("the config {id}");
+        if id == ConfigId::OWN {
+            return found.ok_or(AppError::NotFound(what));
+        }
+        caller.seen(found, |config| AppId(config.app_id), what)
     }
 
     pub async fn create_config(
@@ -124,8 +125,7 @@ impl Holdfast {
         slug: &str,
         mut input: ConfigInput,
     ) -> Result<configs::Model> {
-        caller.must_be(Role::Operator)?;
-        let app = self.app(caller, slug).await?;
+        let app = self.app_to_act_in(caller, slug).await?;
         if let (None, Some(kind)) = (&input.service, &input.strategy)
             && strategy::find(kind).is_some()
         {
@@ -154,12 +154,13 @@ impl Holdfast {
         id: ConfigId,
         input: ConfigInput,
     ) -> Result<configs::Model> {
-        caller.must_be(Role::Operator)?;
-        let present = self.present_config(caller, id).await?;
-        let app = self
-            .app_by_id(caller, crate::domain::ids::AppId(present.app_id))
-            .await?;
-        let draft = self.checked(&app, present.spec(), input).await?;
+        let present = self.config_to_act_on(caller, id).await?;
+        let app = self.app_by_id(caller, AppId(present.app_id)).await?;
+        let before = present.spec();
+        let draft = self.checked(&app, before.clone(), input).await?;
+        if draft.spec.retention != before.retention {
+            caller.must_have(TokenScope::Delete)?; // shorter, it deletes
+        }
         let vault = self.0.vault.clone();
         self.log()
             .write(caller.cause(), move |unit| {
@@ -183,8 +184,8 @@ impl Holdfast {
         id: ConfigId,
         artifacts: Artifacts,
     ) -> Result<()> {
-        caller.must_be(Role::Operator)?;
-        self.present_config(caller, id).await?;
+        self.config_to_act_on(caller, id).await?;
+        self.must_be_fresh(caller)?;
         let stopped = self
             .log()
             .write(caller.cause(), move |unit| {
@@ -206,6 +207,14 @@ impl Holdfast {
     /// Enabled configs with a schedule.
     pub async fn scheduled_configs(&self) -> Result<Vec<configs::Model>> {
         Ok(configs::scheduled(self.db()).await?)
+    }
+
+    /// A present one, for whoever may act in its app.
+    pub async fn config_to_act_on(&self, caller: &Caller, id: ConfigId) -> Result<configs::Model> {
+        caller.must_be(Role::Operator)?;
+        let config = self.present_config(caller, id).await?;
+        caller.must_be_in(Role::Operator, AppId(config.app_id))?;
+        Ok(config)
     }
 
     /// One of an app: the server's own is changed by its own use cases.

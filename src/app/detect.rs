@@ -7,6 +7,7 @@ use super::{AppError, Caller, Holdfast, Result};
 use crate::{
     compose::Composition,
     docker::{Container, DockerError, Mount},
+    domain::access::Role,
     readmodel::apps,
     strategy::{self, Detected, Strategy},
 };
@@ -75,6 +76,7 @@ pub struct Detection {
 impl Holdfast {
     /// Compose projects by the engine's labels, of compose v1 and v2.
     pub async fn discover(&self, caller: &Caller) -> Result<Vec<Project>> {
+        caller.must_be_everywhere(Role::Operator)?;
         let registered: BTreeMap<String, String> = self
             .apps(caller)
             .await?

@@ -16,13 +16,25 @@ pub enum AppError {
     /// What was named does not exist (or the caller may not see it).
     #[error("{0} does not exist")]
     NotFound(String),
+    /// It exists, and was not granted to the caller, who is told that it does not.
+    #[error("{0} does not exist")]
+    Hidden(String),
     /// The present state does not allow it.
     #[error("{0}")]
     Conflict(String),
     #[error("log in first")]
     Unauthenticated,
+    /// The password was right; with this ticket the code of the second factor is to be shown.
+    #[error("send the code of your second factor too")]
+    CodeNeeded(crate::domain::secret::Secret),
+    /// What cannot be taken back asks who is there, some while after the log-in.
+    #[error("prove who you are: by your password, or by a code of your second factor")]
+    ProofNeeded,
     #[error("your role does not allow this")]
     Forbidden,
+    /// The token's own limits: the scope that it would need.
+    #[error("this token may not be used for this; it needs the scope {0}")]
+    OutOfScope(&'static str),
     /// Too many refused log-ins; seconds until the next may be tried.
     #[error("too many attempts; try again in {0} s")]
     Throttled(u64),

@@ -22,10 +22,13 @@ mod labelled;
 pub mod own;
 mod pings;
 mod place;
+mod proof;
+mod refusals;
 mod restore;
 mod restores;
 mod retention;
 mod runs;
+mod second_factor;
 mod sessions;
 mod settle;
 mod sites;
@@ -36,6 +39,7 @@ mod trial;
 mod triggers;
 mod undo;
 mod uploads;
+mod users;
 mod vault;
 mod verifications;
 mod webhooks;
@@ -59,12 +63,14 @@ pub use self::{
     restores::{Preview, RestoreInput},
     retention::RetentionPreview,
     runs::Download,
+    second_factor::Enrolment,
     sessions::{NewSession, OpenSession},
     system::{Check, Verdict},
     tokens::Token,
     trial::Trials,
     triggers::{Call, IssuedTrigger},
     uploads::{Received, UploadInput},
+    users::{GrantInput, UserChange},
     vault::{MasterKey, Vault, write_private},
     webhooks::{SavedWebhook, WebhookInput},
 };
@@ -151,6 +157,8 @@ struct Inner {
     settings: Settings,
     services: ServiceLocks,
     throttle: Throttle,
+    refusals: refusals::Refusals,
+    tickets: second_factor::Tickets,
     calls: triggers::Calls,
     coming: slots::Coming,
     seen: coverage::Seen,
@@ -193,6 +201,8 @@ impl Holdfast {
             settings,
             services: ServiceLocks::default(),
             throttle: Throttle::default(),
+            refusals: refusals::Refusals::default(),
+            tickets: second_factor::Tickets::default(),
             calls: triggers::Calls::default(),
             coming: slots::Coming::default(),
             seen: coverage::Seen::default(),

@@ -129,24 +129,36 @@ impl Holdfast {
         Ok(restore)
     }
 
-    pub async fn restore(&self, _caller: &Caller, id: RestoreId) -> Result<restores::Model> {
-        restores::get(self.db(), id)
-            .await?
-            .ok_or_else(|| AppError::NotFound(format!("the restore {id}")))
+    pub async fn restore(&self, caller: &Caller, id: RestoreId) -> Result<restores::Model> {
+        let found = restores::get(self.db(), id).await?;
+        let app = |restore: &restores::Model| AppId(restore.app_id);
+        caller.seen(found, app, format!("the restore {id}"))
+    }
+
+    /// The same, for whoever may act in its app.
+    async fn restore_to_act_on(&self, caller: &Caller, id: RestoreId) -> Result<restores::Model> {
+        caller.must_be(Role::Operator)?;
+        let restore = self.restore(caller, id).await?;
+        caller.must_be_in(Role::Operator, AppId(restore.app_id))?;
+        Ok(restore)
     }
 
     pub async fn restores(
         &self,
-        _caller: &Caller,
+        caller: &Caller,
         app: Option<AppId>,
         limit: u64,
     ) -> Result<Vec<restores::Model>> {
-        Ok(restores::list(self.db(), app, limit).await?)
+        let apps = match app {
+            Some(app) if caller.sees(app) => Some(vec![app]),
+            Some(_) => Some(vec![]),
+            None => caller.apps(),
+        };
+        Ok(restores::list(self.db(), apps.as_deref(), limit).await?)
     }
 
     pub async fn cancel_restore(&self, caller: &Caller, id: RestoreId) -> Result<()> {
-        caller.must_be(Role::Operator)?;
-        self.restore(caller, id).await?;
+        self.restore_to_act_on(caller, id).await?;
         self.log()
             .execute::<Restore>(caller.cause(), id.0, RestoreCommand::Cancel)
             .await?;
@@ -156,8 +168,7 @@ impl Holdfast {
 
     /// Puts back what the restore set aside.
     pub async fn undo_restore(&self, caller: &Caller, id: RestoreId) -> Result<()> {
-        caller.must_be(Role::Operator)?;
-        self.restore(caller, id).await?;
+        self.restore_to_act_on(caller, id).await?;
         self.log()
             .execute::<Restore>(caller.cause(), id.0, RestoreCommand::Undo)
             .await?;
@@ -196,7 +207,7 @@ impl Holdfast {
     }
 
     async fn restorable(&self, caller: &Caller, id: RunId) -> Result<runs::Model> {
-        let run = self.run(caller, id).await?;
+        let run = self.run_to_act_on(caller, id).await?;
         match run.lacks_artifact() {
             None => Ok(run),
             Some(why) => Err(AppError::Conflict(match self.good_instead(&run).await? {

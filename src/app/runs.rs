@@ -53,8 +53,7 @@ impl Holdfast {
         trigger: Trigger,
         key: Option<&str>,
     ) -> Result<RunId> {
-        caller.must_be(Role::Operator)?;
-        self.present_config(caller, config).await?;
+        self.config_to_act_on(caller, config).await?;
         self.append_request(caller, config, trigger, key).await
     }
 
@@ -100,8 +99,7 @@ impl Holdfast {
 
     /// Accepted at once; takes effect at the next chunk.
     pub async fn cancel_run(&self, caller: &Caller, id: RunId) -> Result<()> {
-        caller.must_be(Role::Operator)?;
-        self.run(caller, id).await?;
+        self.run_to_act_on(caller, id).await?;
         self.log()
             .execute::<Run>(caller.cause(), id.0, RunCommand::Cancel)
             .await?;
@@ -111,14 +109,27 @@ impl Holdfast {
 
     /// Those of the server's own database are there for admins alone.
     pub async fn run(&self, caller: &Caller, id: RunId) -> Result<runs::Model> {
-        runs::get(self.db(), id)
-            .await?
-            .filter(|run| run.app_id != AppId::OWN.0 || caller.role == Role::Admin)
-            .ok_or_else(|| AppError::NotFound(format!("the run {id}")))
+        let found = runs::get(self.db(), id).await?;
+        let mine = |run: &runs::Model| run.app_id != AppId::OWN.0 || caller.role == Role::Admin;
+        let found = found.filter(mine);
+        caller.seen(found, |run| AppId(run.app_id), format!("the run {id}"))
     }
 
-    pub async fn runs(&self, _caller: &Caller, filter: &runs::Filter) -> Result<Vec<runs::Model>> {
-        Ok(runs::list(self.db(), filter).await?)
+    /// The same, for whoever may act in its app.
+    pub async fn run_to_act_on(&self, caller: &Caller, id: RunId) -> Result<runs::Model> {
+        caller.must_be(Role::Operator)?;
+        let run = self.run(caller, id).await?;
+        caller.must_be_in(Role::Operator, AppId(run.app_id))?;
+        Ok(run)
+    }
+
+    /// Of the apps that the caller may see.
+    pub async fn runs(&self, caller: &Caller, filter: &runs::Filter) -> Result<Vec<runs::Model>> {
+        let filter = runs::Filter {
+            apps: caller.apps(),
+            ..filter.clone()
+        };
+        Ok(runs::list(self.db(), &filter).await?)
     }
 
     /// The newest proven run of a config.
@@ -168,8 +179,7 @@ impl Holdfast {
         id: RunId,
         range: Option<Range<u64>>,
     ) -> Result<Download> {
-        caller.must_be(Role::Operator)?;
-        let run = self.run(caller, id).await?;
+        let run = self.run_to_act_on(caller, id).await?;
         let (pin, artifact) = downloadable(&run)?;
         let key = Key::parse(&artifact.key).map_err(Failure::from)?;
         let target = self.target(&pin.spec).await?;
@@ -186,8 +196,7 @@ impl Holdfast {
     /// A link under which the artifact can be read for a while without this server; `None` where its
     /// target makes none. Whoever has the link can use it, so it counts as a download.
     pub async fn download_link(&self, caller: &Caller, id: RunId) -> Result<Option<String>> {
-        caller.must_be(Role::Operator)?;
-        let run = self.run(caller, id).await?;
+        let run = self.run_to_act_on(caller, id).await?;
         let (pin, artifact) = downloadable(&run)?;
         let key = Key::parse(&artifact.key).map_err(Failure::from)?;
         let target = self.target(&pin.spec).await?;

@@ -69,9 +69,10 @@ impl Holdfast {
         if session.has_ended(now) {
             return Ok(None);
         }
-        let Some(user) = users::get(self.db(), UserId(session.user_id)).await? else {
+        let Some(user) = users::admitted(self.db(), UserId(session.user_id)).await? else {
             return Ok(None);
         };
+        let proved_at = session.proved_at.map(at);
         if now - at(session.seen_at) > SEEN_EVERY {
             let mut row = session.into_active_model();
             row.seen_at = Set(now.timestamp_millis());
@@ -83,7 +84,10 @@ impl Holdfast {
             })
             .await?;
         }
-        Ok(Some(caller(&user, ActorKind::User, user.role(), from)))
+        Ok(Some(Caller {
+            proved_at,
+            ..caller(&user, ActorKind::User, user.role(), from)
+        }))
     }
 
     pub async fn log_out(&self, cookie: &str, caller: &Caller) -> Result<()> {
@@ -175,6 +179,7 @@ impl Holdfast {
                 .filter(|c| !c.is_control())
                 .take(200)
                 .collect()),
+            proved_at: Set(Some(at)),
         };
         let actor = Actor {
             kind: ActorKind::User,

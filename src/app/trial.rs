@@ -40,7 +40,7 @@ impl Holdfast {
         let secrets = &mut settings.secrets;
         secrets.retain(|_, value| !["", MASK].contains(&value.expose().as_str()));
         if let Some(config) = config {
-            let spec = self.present_config(caller, config).await?.spec();
+            let spec = self.config_to_act_on(caller, config).await?.spec();
             if spec.target == kind.name() {
                 let stored = self.secrets(&spec.target_secrets).await?;
                 for (name, secret) in stored {

@@ -14,6 +14,7 @@ use crate::{
         access::Role,
         config::{Config, ConfigCommand, SecretRef, Trigger},
         event::{Actor, ActorKind},
+        grant::Grants,
         ids::{ConfigId, RunId},
         run,
         secret::Secret,
@@ -80,7 +81,7 @@ impl Holdfast {
         signed: bool,
     ) -> Result<IssuedTrigger> {
         caller.must_be(Role::Operator)?;
-        self.present_config(caller, id).await?;
+        self.config_to_act_on(caller, id).await?;
         let issued = IssuedTrigger {
             token: auth::random_token("hook"),
             secret: signed.then(|| notify::new_secret(&auth::random_bytes::<32>())),
@@ -110,7 +111,7 @@ impl Holdfast {
 
     pub async fn revoke_trigger(&self, caller: &Caller, id: ConfigId) -> Result<()> {
         caller.must_be(Role::Operator)?;
-        self.present_config(caller, id).await?;
+        self.config_to_act_on(caller, id).await?;
         let command = ConfigCommand::SetTrigger { trigger: None };
         self.log()
             .execute::<Config>(caller.cause(), id.0, command)
@@ -143,6 +144,9 @@ impl Holdfast {
         let caller = Caller {
             actor,
             role: Role::Operator,
+            grants: Grants::all(),
+            scopes: None,
+            proved_at: None,
             user: None,
             until: None,
             request: format!("trigger-{id}"),

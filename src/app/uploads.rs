@@ -14,7 +14,6 @@ use super::{AppError, Caller, Holdfast, Result, encryption, restores::refuse_sec
 use crate::{
     docker::Container,
     domain::{
-        access::Role,
         config::ConfigSpec,
         event::StreamKind,
         failure::Failure,
@@ -105,8 +104,7 @@ impl Holdfast {
         body: ByteStream,
         size_hint: Option<u64>,
     ) -> Result<Received> {
-        caller.must_be(Role::Operator)?;
-        self.app(caller, slug).await?;
+        self.app_to_act_in(caller, slug).await?;
         let key = format!("upload-{}", hex::encode(super::auth::random_bytes::<16>()));
         let key = Key::parse(&key).map_err(Failure::from)?;
         let hold = Hold::new(self, key.as_str());
@@ -211,8 +209,7 @@ impl Holdfast {
         slug: &str,
         input: &UploadInput,
     ) -> Result<(apps::Model, &'static dyn Strategy, Container)> {
-        caller.must_be(Role::Operator)?;
-        let app = self.app(caller, slug).await?;
+        let app = self.app_to_act_in(caller, slug).await?;
         let strategy = strategy::find(&input.strategy).ok_or_else(|| {
             let known: Vec<&str> = strategy::ALL.iter().map(|s| s.kind()).collect();
             AppError::field("strategy", format!("use one of: {}", known.join(", ")))

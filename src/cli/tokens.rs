@@ -21,6 +21,10 @@ pub enum TokenCommand {
         /// `viewer`, `operator` or `admin` [default: the user's own]
         #[arg(long)]
         role: Option<String>,
+        /// What it may be used for, within its role: `read`, `backup`, `restore`, `delete` or `admin`; may be given
+        /// several times [default: all]
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<String>,
         /// Days until it works no more [default: never]
         #[arg(long, value_name = "DAYS")]
         expires: Option<u32>,
@@ -31,11 +35,12 @@ pub enum TokenCommand {
     Revoke { id: String },
 }
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     ("ID", "/id"),
     ("NAME", "/name"),
     ("USER", "/user"),
     ("ROLE", "/role"),
+    ("SCOPES", "/scopes"),
     ("EXPIRES", "/expires_at"),
     ("LAST USED", "/last_used_at"),
 ];
@@ -46,10 +51,12 @@ pub async fn run(command: TokenCommand, to: &Connection, format: Format) -> anyh
             name,
             user,
             role,
+            scopes,
             expires,
         } => {
+            let scopes = Some(scopes).filter(|scopes| !scopes.is_empty());
             let body = json!({
-                "name": name, "user": user, "role": role, "expires_in_days": expires,
+                "name": name, "user": user, "role": role, "scopes": scopes, "expires_in_days": expires,
             });
             let key = to.client.post("/api/apikeys", body).await?;
             match format {

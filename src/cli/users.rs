@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     connect::Connection,
+    errors::Usage,
     output::{self, Column, Format},
     typed,
 };
@@ -24,6 +25,17 @@ pub enum UserCommand {
     },
     /// List users
     List,
+    /// Grant these apps in place of those before; what is not granted does not exist for the user
+    Grant {
+        name: String,
+        /// An app and a role in it, as in `shop=operator`; `*` for every app. May be given several times
+        #[arg(value_name = "APP=ROLE")]
+        grants: Vec<String>,
+    },
+    /// Let nobody of this name in, until they are enabled again
+    Disable { name: String },
+    /// Let a disabled user in again
+    Enable { name: String },
     /// Remove a user, with all sessions and tokens
     Remove { name: String },
     /// Set a user's password, and end all of the user's sessions
@@ -35,10 +47,12 @@ pub enum UserCommand {
     },
 }
 
-const COLUMNS: [Column; 4] = [
+const GRANTS: [Column; 2] = [("APP", "/app"), ("ROLE", "/role")];
+const COLUMNS: [Column; 5] = [
     ("ID", "/id"),
     ("NAME", "/name"),
     ("ROLE", "/role"),
+    ("DISABLED", "/disabled"),
     ("SINCE", "/created_at"),
 ];
 
@@ -55,6 +69,13 @@ pub async fn run(command: UserCommand, to: &Connection, format: Format) -> anyho
             output::one(format, &user, &COLUMNS)
         }
         UserCommand::List => output::list(format, &to.client.get("/api/users").await?, &COLUMNS),
+        UserCommand::Grant { name, grants } => {
+            let path = format!("/api/users/{}/grants", id_of(&name, to).await?);
+            let body = json!({ "grants": granted(&grants)? });
+            output::list(format, &to.client.put(&path, body).await?, &GRANTS)
+        }
+        UserCommand::Disable { name } => switch(&name, true, to, format).await,
+        UserCommand::Enable { name } => switch(&name, false, to, format).await,
         UserCommand::Remove { name } => {
             let path = format!("/api/users/{}", id_of(&name, to).await?);
             to.client.delete(&path).await.map(drop)
@@ -71,6 +92,21 @@ pub async fn run(command: UserCommand, to: &Connection, format: Format) -> anyho
                 .map(drop)
         }
     }
+}
+
+async fn switch(name: &str, disabled: bool, to: &Connection, format: Format) -> anyhow::Result<()> {
+    let path = format!("/api/users/{}", id_of(name, to).await?);
+    let body = json!({ "disabled": disabled });
+    output::one(format, &to.client.put(&path, body).await?, &COLUMNS)
+}
+
+fn granted(pairs: &[String]) -> anyhow::Result<Vec<Value>> {
+    let pairs = pairs.iter();
+    let split = pairs.map(|pair| match pair.split_once('=') {
+        Some((app, role)) if !app.is_empty() => Ok(json!({ "app": app, "role": role })),
+        _ => Err(Usage(format!("{pair}: use APP=ROLE, as in shop=viewer")).into()),
+    });
+    split.collect()
 }
 
 async fn id_of(name: &str, to: &Connection) -> anyhow::Result<i64> {

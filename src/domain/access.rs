@@ -1,7 +1,7 @@
 //! Users and their tokens. Password and token digests are not events: they lie in the vault's
 //! tables, so that an export of the log holds nothing to attack.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     aggregate::{Aggregate, Refusal},
     event::{Scope, StreamKind},
+    grant::{Grants, TokenScope},
     ids::{TokenId, UserId},
     text,
 };
@@ -48,6 +49,9 @@ pub struct TokenSpec {
     /// Never above the user's own role at the time of use.
     pub role: Role,
     pub expires_at: Option<DateTime<Utc>>,
+    /// What it may be used for; none: whatever its role may.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<BTreeSet<TokenScope>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +65,17 @@ pub enum UserCommand {
     ChangePassword,
     ChangeRole {
         role: Role,
+    },
+    Grant {
+        grants: Grants,
+    },
+    /// Whether they may log in, and their tokens be used.
+    Enable {
+        enabled: bool,
+    },
+    /// The secret itself lies in the vault.
+    SetSecondFactor {
+        on: bool,
     },
     IssueToken {
         token: TokenId,
@@ -85,6 +100,16 @@ pub enum AccessEvent {
     PasswordChanged {},
     #[serde(rename = "user.role_changed")]
     RoleChanged { role: Role },
+    #[serde(rename = "user.granted")]
+    Granted { grants: Grants },
+    #[serde(rename = "user.disabled")]
+    Disabled {},
+    #[serde(rename = "user.enabled")]
+    Enabled {},
+    #[serde(rename = "user.second_factor_added")]
+    SecondFactorAdded {},
+    #[serde(rename = "user.second_factor_removed")]
+    SecondFactorRemoved {},
     #[serde(rename = "user.token_issued")]
     TokenIssued { token: TokenId, spec: TokenSpec },
     #[serde(rename = "user.token_revoked")]
@@ -98,8 +123,11 @@ pub struct User {
     pub id: UserId,
     pub name: String,
     pub role: Role,
+    pub grants: Grants,
     pub tokens: BTreeMap<TokenId, TokenSpec>,
     exists: bool,
+    disabled: bool,
+    has_second_factor: bool,
 }
 
 impl Aggregate for User {
@@ -122,7 +150,32 @@ impl Aggregate for User {
             UserCommand::ChangePassword => vec![AccessEvent::PasswordChanged {}],
             UserCommand::ChangeRole { role } if role == self.role => vec![],
             UserCommand::ChangeRole { role } => vec![AccessEvent::RoleChanged { role }],
+            UserCommand::Grant { grants } if grants == self.grants => vec![],
+            UserCommand::Grant { grants } => {
+                let admin = |role: &Role| *role == Role::Admin;
+                if grants
+                    .everywhere
+                    .iter()
+                    .chain(grants.apps.values())
+                    .any(admin)
+                {
+                    let problem = "grant viewer or operator; an admin needs no grant";
+                    return Err(Refusal::field("grants", problem));
+                }
+                vec![AccessEvent::Granted { grants }]
+            }
+            UserCommand::Enable { enabled } if enabled != self.disabled => vec![],
+            UserCommand::Enable { enabled: true } => vec![AccessEvent::Enabled {}],
+            UserCommand::Enable { enabled: false } => vec![AccessEvent::Disabled {}],
+            UserCommand::SetSecondFactor { on } if on == self.has_second_factor => vec![],
+            UserCommand::SetSecondFactor { on: true } => vec![AccessEvent::SecondFactorAdded {}],
+            UserCommand::SetSecondFactor { on: false } => {
+                vec![AccessEvent::SecondFactorRemoved {}]
+            }
             UserCommand::IssueToken { token, spec } => {
+                if spec.scopes.as_ref().is_some_and(BTreeSet::is_empty) {
+                    return Err(Refusal::field("scopes", "choose at least one"));
+                }
                 text::label("name", &spec.name).map_err(Refusal::Invalid)?;
                 if spec.role > self.role {
                     return Err(Refusal::field(
@@ -151,10 +204,16 @@ impl Aggregate for User {
                 self.id = *user;
                 self.name.clone_from(name);
                 self.role = *role;
+                self.grants = Grants::all();
                 self.exists = true;
             }
             AccessEvent::PasswordChanged {} => {}
             AccessEvent::RoleChanged { role } => self.role = *role,
+            AccessEvent::Granted { grants } => self.grants.clone_from(grants),
+            AccessEvent::SecondFactorAdded {} => self.has_second_factor = true,
+            AccessEvent::SecondFactorRemoved {} => self.has_second_factor = false,
+            AccessEvent::Disabled {} => self.disabled = true,
+            AccessEvent::Enabled {} => self.disabled = false,
             AccessEvent::TokenIssued { token, spec } => {
                 self.tokens.insert(*token, spec.clone());
             }

@@ -18,6 +18,17 @@ pub enum AuditEvent {
     /// By its owner from elsewhere, or by an admin.
     #[serde(rename = "audit.session_ended")]
     SessionEnded { user: UserId },
+    /// In place of a code of the second factor; `left` are unused.
+    #[serde(rename = "audit.recovery_code_used")]
+    RecoveryCodeUsed { user: UserId, left: u64 },
+    /// Somebody was turned away. `what` is a route's form, never what was sent; `unwritten` are others since
+    /// the one written before, which were only counted.
+    #[serde(rename = "audit.refused")]
+    Refused {
+        what: String,
+        why: String,
+        unwritten: u64,
+    },
     #[serde(rename = "audit.downloaded")]
     Downloaded { run: RunId },
     /// A copy of the server's own database.

@@ -12,6 +12,7 @@ pub mod event;
 pub mod failure;
 pub mod forecast;
 pub mod form;
+pub mod grant;
 pub mod hook;
 pub mod ids;
 pub mod lateness;

@@ -106,6 +106,8 @@ pub struct Recorded {
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     pub app: Option<AppId>,
+    /// Of these apps only.
+    pub apps: Option<Vec<AppId>>,
     pub config: Option<ConfigId>,
     pub stream: Option<StreamId>,
     pub kinds: Vec<StreamKind>,
@@ -216,6 +218,9 @@ impl Log {
         let mut query = entity::Entity::find();
         if let Some(app) = filter.app {
             query = query.filter(entity::Column::AppId.eq(app.0));
+        }
+        if let Some(apps) = &filter.apps {
+            query = query.filter(entity::Column::AppId.is_in(apps.iter().map(|app| app.0)));
         }
         if let Some(config) = filter.config {
             query = query.filter(entity::Column::ConfigId.eq(config.0));

@@ -126,6 +126,24 @@ pub async fn app_totals(db: &impl ConnectionTrait, since: i64) -> Result<Vec<App
     .await
 }
 
+/// `totals` over some apps.
+pub async fn totals_of(
+    db: &impl ConnectionTrait,
+    since: i64,
+    apps: &[AppId],
+) -> Result<Totals, DbErr> {
+    let figure = |value: i64| u64::try_from(value).unwrap_or(0);
+    let mut totals = Totals::default();
+    for row in app_totals(db, since).await? {
+        if apps.contains(&AppId(row.app_id)) {
+            totals.stored_bytes += figure(row.stored_bytes);
+            totals.succeeded += figure(row.succeeded);
+            totals.failed += figure(row.failed);
+        }
+    }
+    Ok(totals)
+}
+
 async fn newest_where(db: &impl ConnectionTrait, and: &str) -> Result<Vec<Beat>, DbErr> {
     select(
         db,

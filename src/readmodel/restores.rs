@@ -268,15 +268,15 @@ impl Model {
     }
 }
 
-/// Newest first; of one app, or of all.
+/// Newest first; of these apps, or of all.
 pub async fn list(
     db: &impl ConnectionTrait,
-    app: Option<AppId>,
+    apps: Option<&[AppId]>,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
     let mut query = Entity::find();
-    if let Some(app) = app {
-        query = query.filter(Column::AppId.eq(app.0));
+    if let Some(apps) = apps {
+        query = query.filter(Column::AppId.is_in(apps.iter().map(|app| app.0)));
     }
     query.order_by_desc(Column::Id).limit(limit).all(db).await
 }

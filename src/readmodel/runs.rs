@@ -448,6 +448,8 @@ pub fn answered_as(status: &str) -> Vec<String> {
 #[derive(Debug, Clone, Default)]
 pub struct Filter {
     pub app: Option<AppId>,
+    /// Of these apps only.
+    pub apps: Option<Vec<AppId>>,
     pub config: Option<ConfigId>,
     /// Any of these; all when empty.
     pub statuses: Vec<String>,
@@ -460,6 +462,9 @@ pub async fn list(db: &impl ConnectionTrait, filter: &Filter) -> Result<Vec<Mode
     let mut query = Entity::find();
     if let Some(app) = filter.app {
         query = query.filter(Column::AppId.eq(app.0));
+    }
+    if let Some(apps) = &filter.apps {
+        query = query.filter(Column::AppId.is_in(apps.iter().map(|app| app.0)));
     }
     query = match filter.config {
         Some(config) => query.filter(Column::BackupConfigId.eq(config.0)),

@@ -10,6 +10,7 @@ use crate::{
     domain::{
         access::{AccessEvent, Role, TokenSpec},
         event::{Event, StreamKind},
+        grant::Grants,
         ids::{TokenId, UserId},
     },
     log::Recorded,
@@ -26,6 +27,9 @@ pub struct Model {
     pub tokens: String,
     pub created_at: i64,
     pub removed_at: Option<i64>,
+    /// `Grants` as JSON.
+    pub grants: String,
+    pub disabled_at: Option<i64>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -38,7 +42,7 @@ pub struct Users;
 impl ReadModel for Users {
     type Entity = Entity;
     const NAME: &'static str = "users";
-    const VERSION: i32 = 1;
+    const VERSION: i32 = 2;
 
     fn key(event: &Recorded) -> Option<i64> {
         (event.stream.kind == StreamKind::User).then_some(event.stream.id)
@@ -60,13 +64,23 @@ impl ReadModel for Users {
                 tokens: "{}".to_owned(),
                 created_at: event.at.timestamp_millis(),
                 removed_at: None,
+                grants: to_json(&Grants::all()),
+                disabled_at: None,
             });
         }
         row.map(|mut row| {
             let mut tokens = row.tokens();
             match change {
-                AccessEvent::UserAdded { .. } | AccessEvent::PasswordChanged {} => {}
+                AccessEvent::UserAdded { .. }
+                | AccessEvent::PasswordChanged {}
+                | AccessEvent::SecondFactorAdded {}
+                | AccessEvent::SecondFactorRemoved {} => {}
                 AccessEvent::RoleChanged { role } => role.name().clone_into(&mut row.role),
+                AccessEvent::Granted { grants } => row.grants = to_json(grants),
+                AccessEvent::Disabled {} => {
+                    row.disabled_at = Some(event.at.timestamp_millis());
+                }
+                AccessEvent::Enabled {} => row.disabled_at = None,
                 AccessEvent::TokenIssued { token, spec } => {
                     tokens.insert(*token, spec.clone());
                 }
@@ -91,6 +105,10 @@ impl Model {
 
     pub fn role(&self) -> Role {
         Role::parse(&self.role).unwrap_or_default()
+    }
+
+    pub fn grants(&self) -> Grants {
+        from_json(&self.grants)
     }
 
     pub fn tokens(&self) -> BTreeMap<TokenId, TokenSpec> {
@@ -121,4 +139,10 @@ pub async fn get(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Model>,
         .filter(Column::RemovedAt.is_null())
         .one(db)
         .await
+}
+
+/// Those who may come in: present, and not disabled.
+pub async fn admitted(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Model>, DbErr> {
+    let user = get(db, id).await?;
+    Ok(user.filter(|user| user.disabled_at.is_none()))
 }

@@ -54,10 +54,11 @@ impl ResponseError for WebError {
 fn status_of(error: &AppError) -> StatusCode {
     match error {
         AppError::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        AppError::NotFound(_) => StatusCode::NOT_FOUND,
+        AppError::NotFound(_) | AppError::Hidden(_) => StatusCode::NOT_FOUND,
         AppError::Conflict(_) => StatusCode::CONFLICT,
-        AppError::Unauthenticated => StatusCode::UNAUTHORIZED,
-        AppError::Forbidden => StatusCode::FORBIDDEN,
+        AppError::Unauthenticated | AppError::CodeNeeded(_) => StatusCode::UNAUTHORIZED,
+        AppError::ProofNeeded => StatusCode::FORBIDDEN,
+        AppError::Forbidden | AppError::OutOfScope(_) => StatusCode::FORBIDDEN,
         AppError::Throttled(_) => StatusCode::TOO_MANY_REQUESTS,
         AppError::Failed(_) => StatusCode::BAD_GATEWAY,
         AppError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
@@ -89,7 +90,10 @@ struct Alert<'a> {
 /// Round everything: whatever went wrong below becomes a page, or an alert for htmx.
 pub async fn show<E: Endpoint>(endpoint: Arc<E>, req: Request) -> Result<Response> {
     let browser = req.data::<Web>().map(|web| Browser::of(&req, web));
+    let web = req.data::<Web>().cloned();
     let came_to_look = req.method() == Method::GET;
+    let came_from = page_before(&req);
+    let asked = format!("{} {}", req.method(), plain(req.original_uri().path()));
     let error = match endpoint.call(req).await {
         Ok(response) => return Ok(response.into_response()),
         Err(error) => error,
@@ -97,8 +101,14 @@ pub async fn show<E: Endpoint>(endpoint: Arc<E>, req: Request) -> Result<Respons
     let Some(browser) = browser else {
         return Err(error);
     };
+    if let (Some(web), Some(why)) = (&web, refusal(&error)) {
+        note(web, &browser, asked, why).await;
+    }
     match error.downcast_ref::<WebError>() {
         Some(WebError::SetUpFirst) => return Ok(browser.go("/setup")),
+        Some(WebError::App(AppError::ProofNeeded)) => {
+            return Ok(browser.go(&format!("/prove?next={}", escaped(&came_from))));
+        }
         Some(WebError::LogInFirst) => {
             return Ok(browser.go(&log_in_path(&browser, came_to_look)));
         }
@@ -118,22 +128,72 @@ pub async fn show<E: Endpoint>(endpoint: Arc<E>, req: Request) -> Result<Respons
     Ok(response)
 }
 
+/// Why somebody was turned away, when they were.
+fn refusal(error: &poem::Error) -> Option<&'static str> {
+    match error.downcast_ref::<WebError>()? {
+        WebError::App(AppError::Forbidden | AppError::OutOfScope(_)) => Some("not allowed"),
+        WebError::App(AppError::Hidden(_)) => Some("not granted"),
+        WebError::ForeignForm | WebError::CrossSite => Some("not from a page of this server"),
+        _ => None,
+    }
+}
+
+/// In the audit log. That it cannot be noted is no reason to let anybody in, or to say more.
+async fn note(web: &Web, browser: &Browser, asked: String, why: &'static str) {
+    let caller = match browser.session() {
+        Some(cookie) => {
+            web.holdfast
+                .session(cookie.expose(), &browser.address)
+                .await
+        }
+        None => Ok(None),
+    };
+    let caller = caller.unwrap_or_default();
+    let noted = web
+        .holdfast
+        .note_refusal(caller.as_ref(), &browser.address, asked, why);
+    if let Err(error) = noted.await {
+        tracing::error!(%error, "a refusal could not be noted");
+    }
+}
+
+/// A path, short and printable.
+fn plain(path: &str) -> String {
+    path.chars()
+        .filter(char::is_ascii_graphic)
+        .take(80)
+        .collect()
+}
+
 /// Back to the page that was asked for, not to a form that was sent.
 fn log_in_path(browser: &Browser, came_to_look: bool) -> String {
     if came_to_look && browser.path != "/" && !browser.htmx {
-        let next: String = browser.path.bytes().fold(String::new(), |mut text, byte| {
-            use std::fmt::Write as _;
-            if byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte) {
-                text.push(char::from(byte));
-            } else {
-                let _ = write!(text, "%{byte:02X}");
-            }
-            text
-        });
-        format!("/login?next={next}")
+        format!("/login?next={}", escaped(&browser.path))
     } else {
         "/login".to_owned()
     }
+}
+
+/// Of the page that the request came from, its path.
+fn page_before(req: &Request) -> String {
+    let from = req.header(header::REFERER).unwrap_or_default();
+    let path = from
+        .split_once("://")
+        .and_then(|(_, rest)| rest.find('/').map(|at| &rest[at..]));
+    path.unwrap_or("/").to_owned()
+}
+
+/// As part of a query.
+fn escaped(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::new(), |mut text, byte| {
+        if byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+        text
+    })
 }
 
 fn tell(error: &poem::Error) -> Told {

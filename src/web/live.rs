@@ -172,7 +172,9 @@ impl Viewer {
         loop {
             let result = tokio::select! {
                 event = committed.recv() => match event {
-                    Ok(event) if !self.topic.concerns(&event) => Ok(()),
+                    // Their rights may have changed: the browser comes again and is looked at anew.
+                    Ok(event) if self.is_about_them(&event) => return,
+                    Ok(event) if !self.concerns(&event) => Ok(()),
                     Ok(event) => {
                         let position = gather(&mut committed, event.position).await;
                         self.show(position).await
@@ -189,6 +191,15 @@ impl Viewer {
                 return;
             }
         }
+    }
+
+    fn is_about_them(&self, event: &Recorded) -> bool {
+        let user = self.visit.caller.user.map(|user| user.0);
+        event.stream.kind == StreamKind::User && user == Some(event.stream.id)
+    }
+
+    fn concerns(&self, event: &Recorded) -> bool {
+        self.topic.concerns(event) && self.visit.caller.sees_scope(&event.scope)
     }
 
     fn progress(&self) -> BoxStream<'static, Option<Snapshot>> {

@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     app::{AppError, Caller, Result},
+    domain::{grant::TokenScope, ids::AppId},
     readmodel::{
         configs,
         overview::{self, Beat},
@@ -49,6 +50,9 @@ type PerConfig = Family<Labels, Gauge>;
 #[handler]
 pub async fn show(req: &Request, Data(web): Data<&Web>) -> poem::Result<Response> {
     let caller = api::access::caller(req).await?;
+    caller
+        .must_have(TokenScope::Read)
+        .map_err(api::ApiError::from)?;
     let text = text(web, &caller).await.map_err(api::ApiError::from)?;
     Ok(Response::builder().content_type(CONTENT_TYPE).body(text))
 }
@@ -92,7 +96,9 @@ async fn configs(web: &Web, caller: &Caller, registry: &mut Registry) -> Result<
     }
     let running: Family<Status, Gauge> = Family::default();
     for status in ["queued", "running"] {
-        let waiting = newest.values().filter(|beat| beat.status == status);
+        let waiting = newest
+            .values()
+            .filter(|beat| beat.status == status && caller.sees(AppId(beat.app_id)));
         let count = i64::try_from(waiting.count()).unwrap_or(i64::MAX);
         let labels = Status {
             status: status.to_owned(),

@@ -21,7 +21,7 @@ mod intake;
 mod live;
 mod metrics;
 mod page;
-mod pages;
+pub mod pages;
 mod parts;
 mod ready;
 mod request;
@@ -68,7 +68,12 @@ where
     let site = Route::new()
         .nest("/static", files.with(Compression::new()))
         .at("/live", get(live::stream))
-        .nest("/", pages::routes().with(Compression::new()))
+        .nest(
+            "/",
+            pages::routes()
+                .around(pages::access::check)
+                .with(Compression::new()),
+        )
         .with(CatchPanic::new().with_handler(errors::panicked))
         .around(guard::changes)
         .around(errors::show);

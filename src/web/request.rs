@@ -30,6 +30,8 @@ pub struct Browser {
     pub address: String,
     pub agent: String,
     pub https: bool,
+    /// A token or a session's cookie came with the request, good or bad.
+    pub shows_something: bool,
     cookie: Option<Secret>,
 }
 
@@ -45,6 +47,11 @@ impl Visit {
     /// May they start, change and restore?
     pub fn can_act(&self) -> bool {
         self.caller.role >= Role::Operator
+    }
+
+    /// The same in every app, and so with what the whole host runs.
+    pub fn can_act_everywhere(&self) -> bool {
+        self.caller.must_be_everywhere(Role::Operator).is_ok()
     }
 
     pub fn is_admin(&self) -> bool {
@@ -69,6 +76,8 @@ impl Browser {
                 .header(header::USER_AGENT)
                 .unwrap_or_default()
                 .to_owned(),
+            shows_something: req.headers().contains_key(header::AUTHORIZATION)
+                || cookie(req, session_cookie(https)).is_some(),
             cookie: cookie(req, session_cookie(https)).map(Secret::from),
             https,
         }

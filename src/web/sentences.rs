@@ -261,6 +261,20 @@ fn of_access(event: &AccessEvent) -> String {
         }
         AccessEvent::PasswordChanged {} => "Password changed".to_owned(),
         AccessEvent::RoleChanged { role } => format!("Role changed to {}", role.name()),
+        AccessEvent::Granted { grants } => {
+            let apps = words::plural(grants.apps.len(), "app");
+            match grants.everywhere {
+                Some(role) => format!(
+                    "May work in every app as {}, besides in {apps}",
+                    role.name()
+                ),
+                None => format!("May work in {apps}"),
+            }
+        }
+        AccessEvent::SecondFactorAdded {} => "Second factor turned on".to_owned(),
+        AccessEvent::SecondFactorRemoved {} => "Second factor removed".to_owned(),
+        AccessEvent::Disabled {} => "User disabled; all sessions ended".to_owned(),
+        AccessEvent::Enabled {} => "User enabled again".to_owned(),
         AccessEvent::TokenIssued { spec, .. } => {
             format!("Token “{}” issued ({})", spec.name, spec.role.name())
         }
@@ -273,6 +287,20 @@ fn of_audit(event: &AuditEvent) -> String {
     match event {
         AuditEvent::LoggedIn { .. } => "Logged in".to_owned(),
         AuditEvent::LoginRefused { name } => format!("Log-in refused for “{name}”"),
+        AuditEvent::RecoveryCodeUsed { left, .. } => {
+            format!("Recovery code used; {left} left")
+        }
+        AuditEvent::Refused {
+            what,
+            why,
+            unwritten,
+        } => {
+            let more = match unwritten {
+                0 => String::new(),
+                more => format!(" ({more} more before it)"),
+            };
+            format!("Refused, {why}: {what}{more}")
+        }
         AuditEvent::SessionEnded { .. } => "Ended a session".to_owned(),
         AuditEvent::LoggedOut { .. } => "Logged out".to_owned(),
         AuditEvent::Downloaded { run } => format!("Backup {run} downloaded"),

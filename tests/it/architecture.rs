@@ -87,6 +87,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustls_native_certs", &["notify"]),
     ("hmac", &["notify"]),
     ("lettre", &["notify"]),
+    ("totp_rs", &["app"]),
+    ("fast_qr", &["web"]),
     ("base64", &["notify"]),
     ("indicatif", &["cli"]),
     ("anyhow", &["config.rs", "bootstrap.rs", "main.rs", "cli"]),

@@ -141,6 +141,7 @@ impl Bench {
             &*self.memory,
             &stored.manifest.artifact,
             &stored.manifest.fingerprint,
+            &Keys::default(),
             stored.strategy,
             &self.hub.begin("run-1"),
             &CancellationToken::new(),

@@ -154,6 +154,13 @@ impl House {
         }
     }
 
+    /// Events but refusals: those are meant to be noted.
+    pub async fn changes(&self) -> usize {
+        let events = self.holdfast.log().read_from(0, 10_000).await.unwrap();
+        let told = events.iter().filter(|event| event.name != "audit.refused");
+        told.count()
+    }
+
     /// An app `slug` of the compose project that `postgres` was started with.
     pub async fn app(&self, slug: &str, project: &str) {
         let spec = AppSpec {

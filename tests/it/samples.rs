@@ -10,6 +10,7 @@ use holdfast::domain::{
     config::{self, ConfigEvent, ConfigSpec, Retention, SecretRef},
     event::Event,
     failure::Failure,
+    grant::Grants,
     hook::{HookOutcome, HookReport, Phase},
     ids::{AppId, ConfigId, RestoreId, RunId, TokenId, UserId, WebhookId},
     lateness::Overdue,
@@ -297,8 +298,19 @@ pub fn all() -> Vec<Event> {
                 name: "deploy".into(),
                 role: Role::Operator,
                 expires_at: Some(time()),
+                scopes: None,
             },
         },
+        AccessEvent::Granted {
+            grants: Grants {
+                everywhere: Some(Role::Viewer),
+                apps: BTreeMap::from([(AppId(1), Role::Operator)]),
+            },
+        },
+        AccessEvent::SecondFactorAdded {},
+        AccessEvent::SecondFactorRemoved {},
+        AccessEvent::Disabled {},
+        AccessEvent::Enabled {},
         AccessEvent::TokenRevoked { token: TokenId(2) },
         AccessEvent::UserRemoved {},
     ];
@@ -308,6 +320,15 @@ pub fn all() -> Vec<Event> {
         AuditEvent::LoginRefused { name: "eve".into() },
         AuditEvent::LoggedOut { user: UserId(1) },
         AuditEvent::SessionEnded { user: UserId(1) },
+        AuditEvent::RecoveryCodeUsed {
+            user: UserId(1),
+            left: 9,
+        },
+        AuditEvent::Refused {
+            what: "GET /apps/{slug}".into(),
+            why: "not granted".into(),
+            unwritten: 3,
+        },
         AuditEvent::Downloaded { run: RunId(12) },
         AuditEvent::DatabaseDownloaded { compact: true },
         AuditEvent::DatabaseRestored {

@@ -11,7 +11,7 @@ use poem::{
 use super::error::ApiError;
 use crate::{
     app::{AppError, Caller},
-    domain::access::Role,
+    domain::{access::Role, grant::TokenScope},
     web::{Web, request::Browser},
 };
 
@@ -19,14 +19,19 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     Anybody,
-    AtLeast(Role),
+    /// The least role, and what a token must be for.
+    Needs(Role, TokenScope),
 }
 
-const VIEWER: Access = Access::AtLeast(Role::Viewer);
-const OPERATOR: Access = Access::AtLeast(Role::Operator);
-const ADMIN: Access = Access::AtLeast(Role::Admin);
+const VIEWER: Access = Access::Needs(Role::Viewer, TokenScope::Read);
+const OPERATOR: Access = Access::Needs(Role::Operator, TokenScope::Backup);
+const RESTORER: Access = Access::Needs(Role::Operator, TokenScope::Restore);
+const REMOVER: Access = Access::Needs(Role::Operator, TokenScope::Delete);
+const ADMIN: Access = Access::Needs(Role::Admin, TokenScope::Admin);
+/// Of one's own, whatever one's role.
+const OWNER: Access = Access::Needs(Role::Viewer, TokenScope::Admin);
 
-/// Method, path below `/api`, least role.
+/// Method, path below `/api`, what it asks for.
 pub type Operation = (&'static str, &'static str, Access);
 
 /// Every operation there is.
@@ -34,22 +39,23 @@ pub const OPERATIONS: &[Operation] = &[
     ("GET", "/openapi.json", Access::Anybody),
     ("POST", "/login", Access::Anybody),
     ("POST", "/logout", VIEWER),
+    ("POST", "/session/proof", VIEWER),
     ("GET", "/me", VIEWER),
     ("GET", "/sessions", VIEWER),
-    ("DELETE", "/sessions/{id}", VIEWER),
+    ("DELETE", "/sessions/{id}", OWNER),
     // Apps
     ("GET", "/apps", VIEWER),
     ("POST", "/apps", OPERATOR),
     ("POST", "/apps/discover", OPERATOR),
     ("GET", "/apps/{slug}", VIEWER),
     ("PUT", "/apps/{slug}", OPERATOR),
-    ("DELETE", "/apps/{slug}", OPERATOR),
+    ("DELETE", "/apps/{slug}", REMOVER),
     ("GET", "/apps/{slug}/backups/detect", VIEWER),
     // Configs
     ("GET", "/apps/{slug}/backups/configs", VIEWER),
     ("POST", "/apps/{slug}/backups/configs", OPERATOR),
     ("PUT", "/backups/configs/{id}", OPERATOR),
-    ("DELETE", "/backups/configs/{id}", OPERATOR),
+    ("DELETE", "/backups/configs/{id}", REMOVER),
     ("GET", "/backups/configs/{id}/retention", VIEWER),
     ("POST", "/backups/test-s3", OPERATOR),
     ("POST", "/backups/configs/{id}/trigger", OPERATOR),
@@ -60,17 +66,17 @@ pub const OPERATIONS: &[Operation] = &[
     ("POST", "/apps/{slug}/backups/run", OPERATOR),
     ("POST", "/backups/configs/{id}/run", OPERATOR),
     ("GET", "/backups/runs/{id}", VIEWER),
-    ("GET", "/backups/runs/{id}/download", OPERATOR),
+    ("GET", "/backups/runs/{id}/download", RESTORER),
     ("POST", "/backups/runs/{id}/cancellation", OPERATOR),
     ("POST", "/backups/runs/{id}/verification", OPERATOR),
     // Restores
-    ("GET", "/backups/runs/{id}/restore-preview", OPERATOR),
-    ("POST", "/backups/restore/{id}", OPERATOR),
-    ("POST", "/apps/{slug}/backups/upload-restore", OPERATOR),
+    ("GET", "/backups/runs/{id}/restore-preview", RESTORER),
+    ("POST", "/backups/restore/{id}", RESTORER),
+    ("POST", "/apps/{slug}/backups/upload-restore", RESTORER),
     ("GET", "/restores", VIEWER),
     ("GET", "/restores/{id}", VIEWER),
-    ("POST", "/restores/{id}/undo", OPERATOR),
-    ("POST", "/restores/{id}/cancellation", OPERATOR),
+    ("POST", "/restores/{id}/undo", RESTORER),
+    ("POST", "/restores/{id}/cancellation", RESTORER),
     // What happened
     ("GET", "/activity", VIEWER),
     ("GET", "/activity/{position}", VIEWER),
@@ -80,11 +86,14 @@ pub const OPERATIONS: &[Operation] = &[
     // Users; everybody has tokens of their own
     ("GET", "/users", ADMIN),
     ("POST", "/users", ADMIN),
+    ("PUT", "/users/{id}", ADMIN),
     ("DELETE", "/users/{id}", ADMIN),
+    ("GET", "/users/{id}/grants", ADMIN),
+    ("PUT", "/users/{id}/grants", ADMIN),
     ("PUT", "/users/{id}/password", ADMIN),
     ("GET", "/apikeys", VIEWER),
-    ("POST", "/apikeys", VIEWER),
-    ("DELETE", "/apikeys/{id}", VIEWER),
+    ("POST", "/apikeys", OWNER),
+    ("DELETE", "/apikeys/{id}", OWNER),
     // Who is told outside
     ("GET", "/webhooks", ADMIN),
     ("POST", "/webhooks", ADMIN),
@@ -103,13 +112,40 @@ pub const OPERATIONS: &[Operation] = &[
     ("POST", "/system/backup/download", ADMIN),
 ];
 
-/// Round all operations: finds the row, asks who is there, hands the caller on.
-pub async fn check<E: Endpoint>(endpoint: Arc<E>, mut req: Request) -> Result<Response> {
+/// Round all operations: finds the row, asks who is there, hands the caller on; and notes whom it, or the
+/// operation, turned away.
+pub async fn check<E: Endpoint>(endpoint: Arc<E>, req: Request) -> Result<Response> {
     let (method, form, access) = wanted(req.method(), req.uri().path())?;
-    if let Access::AtLeast(role) = access {
-        let caller = caller(&req).await?;
+    let web = req.data::<Web>().cloned();
+    let browser = web.as_ref().map(|web| Browser::of(&req, web));
+    let mut caller = None;
+    let answer = enter(&*endpoint, req, (method, form, access), &mut caller).await;
+    let (Err(error), Some(web), Some(browser)) = (&answer, web, browser) else {
+        return answer;
+    };
+    let refusal = error.downcast_ref::<ApiError>().and_then(ApiError::refusal);
+    // Whoever shows nothing was not turned away: they came to the wrong door.
+    if let Some(why) = refusal.filter(|_| caller.is_some() || browser.shows_something) {
+        let what = format!("{method} {form}");
+        let noted = web
+            .holdfast
+            .note_refusal(caller.as_ref(), &browser.address, what, why);
+        noted.await.map_err(ApiError::from)?;
+    }
+    answer
+}
+
+async fn enter<E: Endpoint>(
+    endpoint: &E,
+    mut req: Request,
+    (method, form, access): Operation,
+    known: &mut Option<Caller>,
+) -> Result<Response> {
+    if let Access::Needs(role, scope) = access {
+        let caller = known.insert(caller(&req).await?);
         caller.must_be(role).map_err(ApiError::from)?;
-        req.extensions_mut().insert(caller);
+        caller.must_have(scope).map_err(ApiError::from)?;
+        req.extensions_mut().insert(caller.clone());
     }
     super::queries::check(method, form, req.uri().query())?;
     endpoint.call(req).await.map(IntoResponse::into_response)
@@ -140,7 +176,7 @@ fn wanted(method: &Method, path: &str) -> Result<Operation, ApiError> {
 }
 
 /// `/apps/{slug}` fits `/apps/shop`: a name in braces stands for one part, never for none.
-fn fits(form: &str, path: &str) -> bool {
+pub fn fits(form: &str, path: &str) -> bool {
     let mut parts = path.split('/');
     let same = form.split('/').all(|expected| {
         parts.next().is_some_and(|part| {

@@ -1,5 +1,7 @@
 //! Bearer tokens, under the name that they have in the contract. The token itself is shown once.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Duration, Utc};
 use poem_openapi::{Object, OpenApi, param::Path, payload::Json};
 use serde::Deserialize;
@@ -16,6 +18,7 @@ use crate::{
     app::{AppError, Token},
     domain::{
         access::TokenSpec,
+        grant::TokenScope,
         ids::{TokenId, UserId},
     },
     readmodel::users,
@@ -30,6 +33,8 @@ pub struct ApiKey {
     user: String,
     /// `viewer`, `operator` or `admin`; never above the user's own.
     role: String,
+    /// What it may be used for; absent: whatever its role may.
+    scopes: Option<Vec<String>>,
     expires_at: Option<Time>,
     /// To within five minutes.
     last_used_at: Option<Time>,
@@ -41,6 +46,10 @@ impl From<Token> for ApiKey {
     fn from(token: Token) -> Self {
         Self {
             id: format!("{}-{}", token.user, token.id),
+            scopes: token.spec.scopes.map(|scopes| {
+                let names = scopes.iter().map(|scope| scope.name().to_owned());
+                names.collect()
+            }),
             name: token.spec.name,
             user: token.user_name,
             role: token.spec.role.name().to_owned(),
@@ -60,6 +69,10 @@ pub struct NewApiKey {
     /// The user's own when absent.
     #[serde(default)]
     role: Option<String>,
+    /// Some of `read`, `backup`, `restore`, `delete`, `admin`: what it may be used for, within its role. All when
+    /// absent.
+    #[serde(default)]
+    scopes: Option<Vec<String>>,
     /// Name of the user; the caller when absent. Others are for admins to name.
     #[serde(default)]
     user: Option<String>,
@@ -97,6 +110,7 @@ impl ApiKeys {
                 None => user.role().min(visit.caller.role),
             },
             expires_at: end(&sent, visit.holdfast.log().now())?,
+            scopes: sent.scopes.as_deref().map(scopes).transpose()?,
             name: sent.name,
         };
         let new = visit
@@ -131,6 +145,14 @@ impl ApiKeys {
             .await?;
         Ok(Done)
     }
+}
+
+fn scopes(names: &[String]) -> Result<BTreeSet<TokenScope>, ApiError> {
+    let parsed = names.iter().map(|name| TokenScope::parse(name));
+    parsed.collect::<Option<_>>().ok_or_else(|| {
+        let known = TokenScope::ALL.map(TokenScope::name).join(", ");
+        ApiError::invalid("scopes", format!("use some of: {known}"))
+    })
 }
 
 fn parse(id: &str) -> Option<(UserId, TokenId)> {

@@ -45,6 +45,8 @@ struct Told {
     id: Option<String>,
     retry_after: Option<u64>,
     allow: Option<String>,
+    /// It is there, for others.
+    hidden: bool,
 }
 
 impl ApiError {
@@ -57,6 +59,7 @@ impl ApiError {
             id: None,
             retry_after: None,
             allow: None,
+            hidden: false,
         }))
     }
 
@@ -86,6 +89,16 @@ impl ApiError {
         let mut error = Self::new(StatusCode::BAD_REQUEST, "invalid", told.join("; "));
         error.0.fields = fields;
         error
+    }
+
+    /// Why it turned somebody away, when it did.
+    pub fn refusal(&self) -> Option<&'static str> {
+        match self.0.status {
+            StatusCode::UNAUTHORIZED => Some("not known"),
+            StatusCode::FORBIDDEN => Some("not allowed"),
+            _ if self.0.hidden => Some("not granted"),
+            _ => None,
+        }
     }
 
     /// The server's own fault.
@@ -123,13 +136,26 @@ impl From<AppError> for ApiError {
         match error {
             AppError::Invalid(fields) => Self::invalid_fields(fields.0),
             AppError::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", said),
+            AppError::Hidden(_) => {
+                let mut error = Self::new(StatusCode::NOT_FOUND, "not_found", said);
+                error.0.hidden = true;
+                error
+            }
             AppError::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", said),
             AppError::Unauthenticated => Self::new(
                 StatusCode::UNAUTHORIZED,
                 "unauthenticated",
                 "log in, or send a token: Authorization: Bearer …",
             ),
-            AppError::Forbidden => Self::new(StatusCode::FORBIDDEN, "forbidden", said),
+            AppError::CodeNeeded(_) => Self::new(StatusCode::UNAUTHORIZED, "code_needed", said),
+            AppError::ProofNeeded => Self::new(
+                StatusCode::FORBIDDEN,
+                "proof_needed",
+                format!("{said}, at POST /api/session/proof"),
+            ),
+            AppError::Forbidden | AppError::OutOfScope(_) => {
+                Self::new(StatusCode::FORBIDDEN, "forbidden", said)
+            }
             AppError::Throttled(seconds) => {
                 let mut error = Self::new(StatusCode::TOO_MANY_REQUESTS, "throttled", said);
                 error.0.retry_after = Some(seconds);

@@ -68,6 +68,7 @@ impl Runs {
             statuses: known_status(status.0)?,
             before: before.0.map(RunId),
             limit: page_size(limit.0)?,
+            ..Filter::default()
         };
         let runs = visit.holdfast.runs(&visit.caller, &filter).await?;
         Ok(Json(runs.into_iter().map(Run::from).collect()))

@@ -32,6 +32,17 @@ use crate::{
 pub struct Credentials {
     name: String,
     password: String,
+    /// Of the second factor, or a recovery code, for who has one.
+    #[serde(default)]
+    code: Option<String>,
+}
+
+#[derive(Object, Deserialize)]
+#[oai(write_only_all)]
+#[serde(deny_unknown_fields)]
+pub struct Proof {
+    /// The password, or a code of the second factor.
+    password: String,
 }
 
 #[derive(Object)]
@@ -122,6 +133,14 @@ impl Sessions {
             .holdfast
             .log_in(&body.0.name, &password, &browser.address, &browser.agent)
             .await;
+        let opened = match (opened, &body.0.code) {
+            (Err(AppError::CodeNeeded(ticket)), Some(code)) => {
+                web.holdfast
+                    .log_in_with_code(&ticket, code, &browser.address, &browser.agent)
+                    .await
+            }
+            (opened, _) => opened,
+        };
         match opened {
             Ok(session) => Cookie::of(&browser, Some(&session.cookie)),
             Err(AppError::Unauthenticated) => Err(ApiError::new(
@@ -131,6 +150,29 @@ impl Sessions {
             )),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Proves anew who holds the session: what cannot be taken back asks for it 15 minutes after the log-in
+    #[oai(
+        path = "/session/proof",
+        method = "post",
+        operation_id = "prove_session"
+    )]
+    async fn prove_session(
+        &self,
+        visit: Visit,
+        browser: Browser,
+        body: Body<Proof>,
+    ) -> Result<Done, ApiError> {
+        let Some(cookie) = browser.session() else {
+            return Err(AppError::Forbidden.into());
+        };
+        let shown = Secret::new(body.0.password);
+        visit
+            .holdfast
+            .prove(&visit.caller, cookie.expose(), &shown)
+            .await?;
+        Ok(Done)
     }
 
     /// Ends the session

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     app::{AppError, Unprotected},
+    domain::ids::AppId,
     readmodel::{
         apps, configs,
         overview::{self, AppTotals, Beat},
@@ -119,7 +120,8 @@ impl Facts {
             ..runs::Filter::default()
         };
         let apps = visit.holdfast.apps(&visit.caller).await?;
-        let configs = configs::list(db).await.map_err(AppError::from)?;
+        let mut configs = configs::list(db).await.map_err(AppError::from)?;
+        configs.retain(|config| visit.caller.sees(AppId(config.app_id)));
         let unprotected = visit.holdfast.unprotected(&visit.caller, &apps, &configs);
         let unprotected = unprotected.await?;
         Ok(Self {

@@ -102,7 +102,7 @@ pub async fn show(
         slug: app.slug.clone(),
         name: app.name.clone(),
         project: app.project.clone(),
-        can_act: visit.can_act(),
+        can_act: visit.caller.acts_in(app.app_id()),
         token: Token(visit.browser.form_token()),
         last: Last::load(&visit, &app).await?,
         calendar: Calendar::load(&visit, &app, &asked.month).await?,
@@ -198,7 +198,7 @@ impl Configs {
             unprotected: unprotected
                 .map(|found| (found.service, found.holds))
                 .collect(),
-            can_act: visit.can_act(),
+            can_act: visit.caller.acts_in(app.app_id()),
             token: Token(visit.browser.form_token()),
         })
     }
@@ -230,7 +230,7 @@ impl History {
                 .iter()
                 .map(|row| RestoreRow::new(row, visit.now))
                 .collect(),
-            can_act: visit.can_act(),
+            can_act: visit.caller.acts_in(app.app_id()),
         })
     }
 }

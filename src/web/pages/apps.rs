@@ -69,14 +69,14 @@ pub async fn show(visit: Visit) -> Result<Response, WebError> {
     let content = Content {
         apps: app_rows(&facts, &facts.healths(visit.now), visit.now),
         found: found(&visit).await,
-        can_act: visit.can_act(),
+        can_act: visit.can_act_everywhere(),
     };
     visit.page("Apps", Section::Apps, &content)
 }
 
 #[handler]
 pub async fn add_form(visit: Visit, Query(asked): Query<Asked>) -> Result<Response, WebError> {
-    visit.caller.must_be(Role::Operator)?;
+    visit.caller.must_be_everywhere(Role::Operator)?;
     let typed = Typed {
         slug: &slug_of(&asked.project),
         name: "",
@@ -172,7 +172,7 @@ impl AddForm {
 
 /// Pages must not fail because the engine is away: what it shows is an offer, no more.
 async fn found(visit: &Visit) -> Found {
-    if !visit.can_act() {
+    if !visit.can_act_everywhere() {
         return Found {
             projects: Vec::new(),
             problem: None,

@@ -64,8 +64,7 @@ pub async fn create_form(
     Path(slug): Path<String>,
     Query(picked): Query<Picked>,
 ) -> Result<Response, WebError> {
-    visit.caller.must_be(Role::Operator)?;
-    let app = visit.holdfast.app(&visit.caller, &slug).await?;
+    let app = visit.holdfast.app_to_act_in(&visit.caller, &slug).await?;
     let found = Detection::load(&visit, &app).await;
     let values = match found.pick(&picked.service, &picked.strategy) {
         Some((service, strategy)) => Values::fresh(service, strategy),
@@ -107,7 +106,10 @@ pub async fn create(
 
 #[handler]
 pub async fn edit_form(visit: Visit, Path(id): Path<i64>) -> Result<Response, WebError> {
-    visit.caller.must_be(Role::Operator)?;
+    visit
+        .holdfast
+        .config_to_act_on(&visit.caller, ConfigId(id))
+        .await?;
     let (app, values) = present(&visit, ConfigId(id)).await?;
     let found = Detection::load(&visit, &app).await;
     let none = FieldErrors::default();
@@ -152,7 +154,7 @@ async fn fields(
     id: Option<i64>,
     values: &Values,
 ) -> Result<Response, WebError> {
-    visit.caller.must_be(Role::Operator)?;
+    visit.caller.must_be_in(Role::Operator, app.app_id())?;
     let found = Detection::load(visit, app).await;
     let none = FieldErrors::default();
     respond(visit, StatusCode::OK, app, id, found, values, &none)

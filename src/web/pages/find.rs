@@ -166,7 +166,7 @@ impl Hit {
     fn config(app: &apps::Model, config: &configs::Model, visit: &Visit) -> Self {
         let spec = config.spec();
         Self {
-            path: if visit.can_act() {
+            path: if visit.caller.acts_in(app.app_id()) {
                 format!("/configs/{}", config.id)
             } else {
                 format!("/apps/{}", app.slug)

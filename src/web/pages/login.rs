@@ -25,6 +25,8 @@ struct Content<'a> {
     name: &'a str,
     /// Where to go afterwards.
     next: &'a str,
+    /// The password was right, and a code is still to come.
+    ticket: Option<Secret>,
     problem: Option<String>,
 }
 
@@ -46,6 +48,7 @@ pub async fn show(
     let content = Content {
         name: "",
         next: own_path(&query.next),
+        ticket: None,
         problem: None,
     };
     browser.bare_page(StatusCode::OK, "Log in", &content)
@@ -57,28 +60,49 @@ pub async fn log_in(
     browser: Browser,
     form: Form,
 ) -> Result<Response, WebError> {
-    let (name, password) = (form.text("name"), form.secret("password"));
+    let name = form.text("name");
     let next = own_path(form.text("next"));
-    let session = web
-        .holdfast
-        .log_in(name, &password, &browser.address, &browser.agent)
-        .await;
+    let mut ticket = (!form.text("ticket").is_empty()).then(|| form.secret("ticket"));
+    let session = match &ticket {
+        Some(ticket) => {
+            let code = form.text("code");
+            web.holdfast
+                .log_in_with_code(ticket, code, &browser.address, &browser.agent)
+                .await
+        }
+        None => {
+            let password = form.secret("password");
+            web.holdfast
+                .log_in(name, &password, &browser.address, &browser.agent)
+                .await
+        }
+    };
     let (status, problem) = match session {
         Ok(session) => return with_session(&browser, Some(&session.cookie), next),
-        Err(AppError::Unauthenticated) => (
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "This name and password do not go together.".to_owned(),
-        ),
-        Err(AppError::Throttled(seconds)) => (
-            StatusCode::TOO_MANY_REQUESTS,
-            format!("Too many attempts. Try again in {seconds} s."),
-        ),
+        Err(AppError::CodeNeeded(issued)) => {
+            ticket = Some(issued);
+            (StatusCode::OK, None)
+        }
+        Err(AppError::Unauthenticated) => {
+            let problem = match &ticket {
+                Some(_) => {
+                    "This is not a code of now, or it was used. After some tries the log-in begins again."
+                }
+                None => "This name and password do not go together.",
+            };
+            (StatusCode::UNPROCESSABLE_ENTITY, Some(problem.to_owned()))
+        }
+        Err(AppError::Throttled(seconds)) => {
+            let problem = format!("Too many attempts. Try again in {seconds} s.");
+            (StatusCode::TOO_MANY_REQUESTS, Some(problem))
+        }
         Err(error) => return Err(error.into()),
     };
     let content = Content {
         name,
         next,
-        problem: Some(problem),
+        ticket,
+        problem,
     };
     browser.bare_page(status, "Log in", &content)
 }

@@ -1,5 +1,7 @@
 //! One file a page, one line a route.
 
+pub mod access;
+mod account;
 mod activity;
 mod app;
 mod apps;
@@ -10,14 +12,17 @@ mod find;
 mod keys;
 mod login;
 mod own;
+mod prove;
 pub mod restore;
 mod retention;
 pub mod run;
 mod schedule;
+mod second_factor;
 mod setup;
 mod theme;
 mod trigger;
 mod upload;
+mod users;
 mod webhooks;
 
 pub use self::app::live as app_live;
@@ -74,6 +79,24 @@ pub fn routes() -> Route {
         .at("/system/backup", get(own::show).post(own::change))
         .at("/system/backup/run", post(own::back_up))
         .at("/system/backup/download", post(own::download))
+        .at("/account", get(account::show))
+        .at("/prove", get(prove::show).post(prove::prove))
+        .at(
+            "/account/second-factor",
+            get(second_factor::show).post(second_factor::enrol),
+        )
+        .at(
+            "/account/second-factor/confirmation",
+            post(second_factor::confirm),
+        )
+        .at("/account/second-factor/remove", post(second_factor::remove))
+        .at("/account/tokens", post(account::issue))
+        .at("/account/tokens/:id/revoke", post(account::revoke))
+        .at("/account/sessions/:id/end", post(account::end_session))
+        .at("/users", get(users::show).post(users::add))
+        .at("/users/:id", post(users::change))
+        .at("/users/:id/switch", post(users::switch))
+        .at("/users/:id/delete", post(users::delete))
         .at("/webhooks", get(webhooks::show).post(webhooks::add))
         .at("/webhooks/:id/test", post(webhooks::test))
         .at("/webhooks/:id/switch", post(webhooks::switch))

@@ -16,7 +16,6 @@ use self::{preview::PreviewView, view::RestoreView};
 use crate::{
     app::{AppError, Preview, RestoreInput},
     domain::{
-        access::Role,
         event::StreamKind,
         failure::FieldErrors,
         ids::{AppId, RestoreId, RunId},
@@ -90,7 +89,10 @@ pub async fn preview_form(
     Path(id): Path<i64>,
     Query(picked): Query<Picked>,
 ) -> Result<Response, WebError> {
-    visit.caller.must_be(Role::Operator)?;
+    visit
+        .holdfast
+        .run_to_act_on(&visit.caller, RunId(id))
+        .await?;
     let content = NewRestore::load(&visit, RunId(id), &picked.service, "", None).await?;
     visit.page(&format!("Restore run {id}"), Section::Apps, &content)
 }
@@ -264,7 +266,7 @@ impl RestoreContent {
         Ok(Self {
             restore: RestoreView::new(&restore, expected.as_ref(), &app, &events, visit.now),
             progress,
-            can_act: visit.can_act(),
+            can_act: visit.caller.acts_in(app.app_id()),
             token: Token(visit.browser.form_token()),
         })
     }

@@ -63,6 +63,7 @@ pub async fn show(visit: Visit, Path(id): Path<i64>) -> Result<Response, WebErro
         .app_by_id(&visit.caller, AppId(config.app_id))
         .await?;
     let spec = config.spec();
+    let can_act = visit.caller.acts_in(app.app_id());
     let content = Content {
         slug: app.slug,
         app: app.name,
@@ -72,7 +73,7 @@ pub async fn show(visit: Visit, Path(id): Path<i64>) -> Result<Response, WebErro
         brake: preview.plan.brake.map(Brake::words),
         rows: rows(&preview, visit.now),
         coming: preview.forecast.as_ref().map(|it| coming(it, visit.now)),
-        can_act: visit.can_act(),
+        can_act,
     };
     let title = format!("Retention of {}", content.title);
     visit.page(&title, Section::Apps, &content)

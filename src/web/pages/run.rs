@@ -156,7 +156,7 @@ impl RunContent {
         Ok(Self {
             run: RunView::new(&run, &app, &config.spec(), &events, expected, visit.now),
             progress,
-            can_act: visit.can_act(),
+            can_act: visit.caller.acts_in(app.app_id()),
             token: Token(visit.browser.form_token()),
         })
     }

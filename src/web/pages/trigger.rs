@@ -66,7 +66,7 @@ async fn respond(
     issued: Option<IssuedTrigger>,
 ) -> Result<Response, WebError> {
     visit.caller.must_be(Role::Operator)?;
-    let config = visit.holdfast.config(&visit.caller, id).await?;
+    let config = visit.holdfast.config_to_act_on(&visit.caller, id).await?;
     if config.removed_at.is_some() {
         return Err(AppError::NotFound(format!("the config {id}")).into());
     }

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     app::AppError,
-    domain::{access::Role, failure::FieldErrors, ids::RestoreId},
+    domain::{failure::FieldErrors, ids::RestoreId},
     readmodel::apps,
     strategy,
     web::{
@@ -39,8 +39,7 @@ struct Content {
 
 #[handler]
 pub async fn show(visit: Visit, Path(slug): Path<String>) -> Result<Response, WebError> {
-    visit.caller.must_be(Role::Operator)?;
-    let app = visit.holdfast.app(&visit.caller, &slug).await?;
+    let app = visit.holdfast.app_to_act_in(&visit.caller, &slug).await?;
     let content = Content::load(&visit, &app, ["", "", ""], &FieldErrors::default()).await;
     visit.page("Restore from a file", Section::Apps, &content)
 }
@@ -61,8 +60,7 @@ pub async fn request(
     Path(slug): Path<String>,
     Sent(mut form): Sent,
 ) -> Result<Response, WebError> {
-    visit.caller.must_be(Role::Operator)?;
-    let app = visit.holdfast.app(&visit.caller, &slug).await?;
+    let app = visit.holdfast.app_to_act_in(&visit.caller, &slug).await?;
     let errors = match receive(&visit, &app, &mut form).await {
         Ok(restore) => return Ok(visit.browser.go(&format!("/restores/{restore}"))),
         Err(WebError::App(AppError::Invalid(errors))) => errors,

@@ -2,9 +2,11 @@
 
 mod detect;
 mod document;
+mod grants;
 mod input;
 mod metrics;
 mod roles;
+mod second_factor;
 mod sessions;
 mod targets;
 mod uploads;
@@ -205,6 +207,13 @@ impl Api {
         events.into_iter().map(|event| event.data).collect()
     }
 
+    /// Events but refusals: those are meant to be noted.
+    pub async fn changes(&self) -> usize {
+        let events = self.holdfast.log().read_from(0, 10_000).await.unwrap();
+        let told = events.iter().filter(|event| event.name != "audit.refused");
+        told.count()
+    }
+
     pub fn head(&self) -> i64 {
         self.holdfast.log().head()
     }
@@ -262,6 +271,7 @@ async fn tokens(holdfast: &Holdfast) -> [(Role, String); 3] {
             name: "test".to_owned(),
             role: *role,
             expires_at: None,
+            scopes: None,
         };
         let new = holdfast.issue_token(&cli, user, spec).await.unwrap();
         token.clone_from(new.token.expose());

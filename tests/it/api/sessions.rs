@@ -155,6 +155,6 @@ async fn sessions_are_listed_and_ended_by_their_owner_or_an_admin() {
     );
     let gone = send(by(&other, "GET", "/me"), None).await;
     assert_eq!(gone.status, StatusCode::UNAUTHORIZED);
-    let activity = api.call("GET", "/activity?limit=1", None).await.text;
+    let activity = api.call("GET", "/activity?limit=2", None).await.text;
     assert!(activity.contains("audit.session_ended"), "{activity}");
 }

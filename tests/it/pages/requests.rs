@@ -95,7 +95,7 @@ async fn a_file_is_taken_only_with_token_and_confirmation() {
         let request = ada.request(Method::POST, PATH).header("content-type", kind);
         request.body(body).send().await.unwrap()
     };
-    let before = house.holdfast.log().head();
+    let before = house.changes().await;
     assert_eq!(send("x", "shop", &dump).await.status(), 403);
     let unconfirmed = send(&token, "other", &dump).await;
     assert_eq!(unconfirmed.status(), 422);
@@ -105,7 +105,7 @@ async fn a_file_is_taken_only_with_token_and_confirmation() {
     assert_eq!(garbage.status(), 422);
     let page = garbage.text().await.unwrap();
     assert!(page.contains("no backup of this kind"), "{page}");
-    assert_eq!(house.holdfast.log().head(), before);
+    assert_eq!(house.changes().await, before);
     let taken = send(&token, "shop", &dump).await;
     assert_eq!(taken.status(), 303);
     assert_eq!(taken.headers()["location"], "/restores/1");
@@ -127,7 +127,7 @@ async fn a_form_is_taken_only_from_its_own_session_and_site() {
     let olga = Visitor::logged_in(&site, "olga").await;
     let (own, foreign) = (ada.token("/").await, olga.token("/").await);
     assert_ne!(own, foreign);
-    let before = house.holdfast.log().head();
+    let before = house.changes().await;
     for token in ["", "x", foreign.as_str()] {
         let answer = ada
             .post("/apps/new", &[("slug", "shop"), ("csrf", token)])
@@ -149,7 +149,7 @@ async fn a_form_is_taken_only_from_its_own_session_and_site() {
             "{name}: {value}"
         );
     }
-    assert_eq!(house.holdfast.log().head(), before, "nothing was changed");
+    assert_eq!(house.changes().await, before, "nothing was changed");
     let answer = ada
         .post("/apps/new", &[("slug", "shop"), ("csrf", &own)])
         .await;
@@ -401,7 +401,7 @@ async fn a_config_asks_only_for_what_the_chosen_ones_need() {
     let page = ada.page(&edit).await;
     assert_eq!(page.matches("type=\"password\"").count(), 1, "{page}");
     let token = ada.token(&edit).await;
-    let before = house.holdfast.log().head();
+    let before = house.changes().await;
 
     let body = format!("csrf={token}&show=fields&name=Kept&strategy=redis&target=local");
     let ask = |body: String| {
@@ -435,7 +435,7 @@ async fn a_config_asks_only_for_what_the_chosen_ones_need() {
     );
     let foreign = ask(body.replace(&token, "x")).send().await.unwrap();
     assert_eq!(foreign.status(), 403);
-    assert_eq!(house.holdfast.log().head(), before, "nothing was changed");
+    assert_eq!(house.changes().await, before, "nothing was changed");
     house.close().await;
 }
 

@@ -78,7 +78,7 @@ async fn a_viewer_looks_and_changes_nothing() {
 
     let vera = Visitor::logged_in(&site, "vera").await;
     let token = vera.token("/").await;
-    let before = house.holdfast.log().head();
+    let before = house.changes().await;
     for (path, fields) in CHANGES {
         let fields = [fields, &[("csrf", token.as_str())]].concat();
         let answer = vera.post(path, &fields).await;
@@ -86,7 +86,7 @@ async fn a_viewer_looks_and_changes_nothing() {
         let page = answer.text().await.unwrap();
         assert!(page.contains("role does not allow"), "{path}: {page}");
     }
-    assert_eq!(house.holdfast.log().head(), before, "nothing was changed");
+    assert_eq!(house.changes().await, before, "nothing was changed");
     for path in PAGES {
         let status = vera.get(path).await.status();
         let acting = [
@@ -152,7 +152,7 @@ async fn nobody_sees_anything_without_a_log_in() {
         assert_eq!(answer.headers()["location"], "/setup", "{path}");
     }
     add_user(&house, "ada", Role::Admin).await;
-    let before = house.holdfast.log().head();
+    let before = house.changes().await;
     for path in PAGES.into_iter().chain(["/live"]) {
         let answer = nobody.get(path).await;
         assert_eq!(answer.status(), 303, "{path}");
@@ -164,6 +164,6 @@ async fn nobody_sees_anything_without_a_log_in() {
         assert_eq!(answer.status(), 303, "{path}");
         assert_eq!(answer.headers()["location"], "/login", "{path}");
     }
-    assert_eq!(house.holdfast.log().head(), before, "nothing was changed");
+    assert_eq!(house.changes().await, before, "nothing was changed");
     house.close().await;
 }

@@ -20,7 +20,7 @@ use super::{
 use crate::house::{House, postgres, psql};
 
 /// Route, an address of it, and the name of its picture when it is worth one.
-const PAGES: [(&str, &str, &str); 19] = [
+const PAGES: [(&str, &str, &str); 22] = [
     ("/", "/", "dashboard"),
     ("/apps", "/apps", ""),
     ("/apps/new", "/apps/new", ""),
@@ -51,12 +51,16 @@ const PAGES: [(&str, &str, &str); 19] = [
     ("/activity/:position", "/activity/4", "event"),
     ("/find", "/find?q=shop", "find"),
     ("/webhooks", "/webhooks", ""),
+    ("/users", "/users", ""),
+    ("/account", "/account", ""),
+    ("/account/second-factor", "/account/second-factor", ""),
     ("", "/nowhere", ""),
 ];
 /// Before the log-in, or no page but a part of one or a file.
-const OTHERS: [&str; 5] = [
+const OTHERS: [&str; 6] = [
     "/login",
     "/setup",
+    "/prove",
     "/schedule",
     "/runs/:id/download",
     "/targets/trial",

@@ -7,6 +7,7 @@ use chrono::{DateTime, Duration, Utc};
 
 use crate::{
     app::{AppError, Unprotected},
+    domain::ids::AppId,
     readmodel::{
         apps, configs,
         overview::{self, Beat, Totals},
@@ -44,7 +45,12 @@ impl Facts {
         }
         let (holdfast, caller) = (&visit.holdfast, &visit.caller);
         let apps = holdfast.apps(caller).await?;
-        let configs = configs::list(db).await.map_err(AppError::from)?;
+        let mut configs = configs::list(db).await.map_err(AppError::from)?;
+        configs.retain(|config| caller.sees(AppId(config.app_id)));
+        let totals = match caller.apps() {
+            None => overview::totals(db, since).await,
+            Some(apps) => overview::totals_of(db, since, &apps).await,
+        };
         Ok(Self {
             unprotected: holdfast.unprotected(caller, &apps, &configs).await?,
             apps,
@@ -56,7 +62,7 @@ impl Facts {
                     .await
                     .map_err(AppError::from)?,
             ),
-            totals: overview::totals(db, since).await.map_err(AppError::from)?,
+            totals: totals.map_err(AppError::from)?,
         })
     }
 
