@@ -13,6 +13,7 @@ use holdfast::{
         restore::Step,
     },
     engine::{
+        codec::Keys,
         examine,
         progress::Hub,
         restore::{self, Order, RestoreError},
@@ -169,6 +170,7 @@ impl Bench {
             },
             target: self.memory.clone(),
             manifest: stored.manifest.clone(),
+            keys: Keys::default(),
         };
         let restored = restore::run(&order, &Nowhere, &self.hub.begin("restore-1")).await;
         let refused = matches!(restored, Err(RestoreError::Artifact(_)));

@@ -93,14 +93,35 @@ impl IntoResponse for Done {
 /// 200 with bytes of any length.
 pub struct Stream(pub Response);
 
+/// 200 with one event a line, in one of the forms that exports have.
+pub struct Lines(pub Response);
+
+fn binary(content_type: &'static str) -> MetaMediaType {
+    let schema = MetaSchema::new_with_format("string", "binary");
+    MetaMediaType {
+        content_type,
+        schema: MetaSchemaRef::Inline(Box::new(schema)),
+    }
+}
+
+impl ApiResponse for Lines {
+    fn meta() -> MetaResponses {
+        let forms = ["application/x-ndjson", "text/csv"];
+        meta(200, "The lines.", forms.map(binary).into())
+    }
+
+    fn register(_: &mut Registry) {}
+}
+
+impl IntoResponse for Lines {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
 impl ApiResponse for Stream {
     fn meta() -> MetaResponses {
-        let content = MetaMediaType {
-            content_type: "application/octet-stream",
-            schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format(
-                "string", "binary",
-            ))),
-        };
+        let content = binary("application/octet-stream");
         meta(200, "The bytes.", vec![content])
     }
 

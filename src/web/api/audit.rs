@@ -10,7 +10,7 @@ use poem_openapi::{Object, OpenApi, param::Query, payload::Json};
 
 use self::lines::Form;
 use super::{
-    answer::{Answer, Stream},
+    answer::{Answer, Lines},
     error::ApiError,
     visit::Visit,
 };
@@ -58,7 +58,7 @@ impl Audit {
         from: Query<Option<String>>,
         /// A day or a time of RFC 3339: none from it on
         to: Query<Option<String>>,
-    ) -> Result<Stream, ApiError> {
+    ) -> Result<Lines, ApiError> {
         let form = Form::parse(format.0.as_deref())?;
         let (from, to) = (time("from", from.0)?, time("to", to.0)?);
         let export = visit.holdfast.export_log(&visit.caller, from, to).await?;
@@ -77,7 +77,7 @@ impl Audit {
             "attachment; filename=\"holdfast-audit.{}\"",
             form.extension()
         );
-        Ok(Stream(
+        Ok(Lines(
             Response::builder()
                 .content_type(form.content_type())
                 .header(header::CONTENT_DISPOSITION, name)

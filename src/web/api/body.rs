@@ -182,6 +182,10 @@ async fn read(body: &mut RequestBody) -> Result<Vec<u8>, ApiError> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    // An array would be taken for the fields in their order.
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(ApiError::invalid("", "send a JSON object as the body"));
+    }
     let mut source = serde_json::Deserializer::from_slice(bytes);
     let parsed = serde_path_to_error::deserialize(&mut source).map_err(|error| {
         let path = error.path().to_string();

@@ -40,7 +40,7 @@ struct Content {
 #[template(path = "dashboard/_overview.html")]
 pub struct Overview {
     verdict: Verdict,
-    stats: [(&'static str, String, &'static str); 4],
+    stats: [(&'static str, String, &'static str); 5],
     apps: Vec<AppRow>,
     can_act: bool,
 }
@@ -87,7 +87,8 @@ impl Overview {
     fn new(facts: &Facts, now: chrono::DateTime<chrono::Utc>, can_act: bool) -> Self {
         let healths = facts.healths(now);
         let totals = facts.totals;
-        let failed = if totals.failed > 0 { "text-bad" } else { "" };
+        let overdue = healths.values().filter(|it| it.overdue.is_some()).count() as u64;
+        let bad = |number: u64| if number > 0 { "text-bad" } else { "" };
         Self {
             verdict: Verdict::new(facts, &healths, now),
             stats: [
@@ -97,7 +98,12 @@ impl Overview {
                     "",
                 ),
                 ("24 h successful", words::count(totals.succeeded), ""),
-                ("24 h failed", words::count(totals.failed), failed),
+                (
+                    "24 h failed",
+                    words::count(totals.failed),
+                    bad(totals.failed),
+                ),
+                ("Late or missed", words::count(overdue), bad(overdue)),
                 ("Total storage", words::size(totals.stored_bytes), ""),
             ],
             apps: rows::all(facts, &healths, now),

@@ -3,6 +3,7 @@
 mod detect;
 mod document;
 mod grants;
+mod fuzz;
 mod input;
 mod metrics;
 mod roles;

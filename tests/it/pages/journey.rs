@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     bed::Bed,
+    bucket::{Bucket, SECRET_KEY},
     house::{House, postgres, psql},
 };
 
@@ -223,6 +224,46 @@ async fn it_all_works_without_scripts() {
     browser.click("#account summary").await;
     browser.click("form[action='/logout'] button").await;
     browser.at("/login").await;
+    browser.close().await;
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_is_tried_out_saved_and_backed_up_to_in_one_press() {
+    let (_bed, project) = shop("bucket");
+    let house = House::new().await;
+    house.app("shop", &project).await;
+    add_user(&house, "ada", Role::Admin).await;
+    let bucket = Bucket::serve();
+    let site = Site::of(&house);
+    let browser = Browser::start(&site.url).await;
+    browser.go("/login").await;
+    browser.fill("#name", "ada").await;
+    browser.fill("#password", PASSWORD).await;
+    browser.press("Log in").await;
+    browser.reads("h1", "Backups").await;
+    browser.go("/apps/shop/configs/new").await;
+    browser.click("[name=target][value=s3]").await;
+    let secret = "[name='target.s3.secret_key']";
+    if !browser.find(secret).await.is_displayed().await.unwrap() {
+        browser.click("#target-fields-more summary").await;
+    }
+    for (name, value) in bucket.settings() {
+        let field = format!("[name='target.s3.{name}']");
+        browser.fill(&field, &value).await;
+    }
+    browser.fill(secret, "wrong").await;
+    browser.press("Try it out").await;
+    browser.reads("#target-trial", "cannot be kept there").await;
+    browser.fill(secret, SECRET_KEY).await;
+    browser.press("Try it out").await;
+    browser
+        .reads("#target-trial", "Backups can be kept there")
+        .await;
+    browser.press("Save and back up now").await;
+    browser.at("/runs/1").await;
+    browser.reads("h1", "success").await;
+    assert_eq!(bucket.contents().len(), 2, "the artifact and its manifest");
     browser.close().await;
     house.close().await;
 }
