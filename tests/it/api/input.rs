@@ -185,6 +185,8 @@ fn cases() -> Vec<Case> {
         case("POST", "/apps", body.to_owned(), 400, "");
     }
     case("POST", "/apps", "{}".to_owned(), 400, "slug");
+    // Not the fields in their order.
+    case("PUT", "/apps/shop", "[null]".to_owned(), 400, "");
     case("POST", "/apps", app(&json!({ "slugg": 1 })), 400, "slugg");
     case(
         "POST",
