@@ -6,11 +6,13 @@ use std::sync::{Mutex, PoisonError};
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::{AppError, Caller, Holdfast, Result, runs::job_name, sites};
+use super::{AppError, Caller, Holdfast, Result, own, runs::job_name, sites};
 use crate::{
     domain::{
         access::Role,
         aggregate::Refusal,
+        config::ConfigSpec,
+        failure::Failure,
         ids::{ConfigId, RunId},
         run::{Run, RunCommand},
         verification::{Damage, VerificationCommand},
@@ -18,6 +20,7 @@ use crate::{
     engine::{examine, verify::Flaw},
     log::{Cause, LogError},
     readmodel::runs,
+    strategy::Validator,
 };
 
 /// When rolling verification may go on. Forgotten by a restart, which costs one artifact that is read
@@ -89,7 +92,7 @@ impl Holdfast {
         else {
             return Ok(());
         };
-        let strategy = sites::strategy_of(&pin.spec).map_err(Flaw::Unreadable)?;
+        let validator = self.validator_of(&pin.spec).map_err(Flaw::Unreadable)?;
         let target = self.target(&pin.spec).await.map_err(Flaw::Unreadable)?;
         let job = self.0.hub.begin(job_name(run.id));
         let keys = self.own_keys(&pin.spec).await.map_err(Flaw::Unreadable)?;
@@ -98,7 +101,7 @@ impl Holdfast {
             artifact,
             fingerprint,
             &keys,
-            strategy,
+            validator,
             &job,
             stop,
         )
@@ -111,6 +114,13 @@ impl Holdfast {
                 .map_err(|error| Flaw::Unreadable(error.into()))?;
         }
         found
+    }
+
+    fn validator_of(&self, spec: &ConfigSpec) -> Result<Box<dyn Validator>, Failure> {
+        if spec.strategy == own::KIND {
+            return Ok(self.own_validator());
+        }
+        Ok(sites::strategy_of(spec)?.validator())
     }
 
     /// Asks for the verification of the good artifact that was looked at longest ago, when that is longer

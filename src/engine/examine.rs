@@ -14,7 +14,7 @@ use crate::{
         manifest::{Artifact, Fingerprint, Manifest},
         run::Stage,
     },
-    strategy::Strategy,
+    strategy::Validator,
     target::{Key, Target, layout},
 };
 
@@ -28,7 +28,7 @@ pub async fn run(
     artifact: &Artifact,
     fingerprint: &Fingerprint,
     keys: &Keys,
-    strategy: &dyn Strategy,
+    validator: Box<dyn Validator>,
     job: &Job,
     stop: &CancellationToken,
 ) -> Result<(), Flaw> {
@@ -38,7 +38,6 @@ pub async fn run(
     if !keys.opens(artifact) {
         return verify::read_back(target, artifact, stop).await;
     }
-    let validator = strategy.validator();
     let found = verify::verify(target, artifact, keys, validator, job.progress(), stop).await?;
     verify::compare_contents(fingerprint, &found)
 }

@@ -184,15 +184,9 @@ fn reading(raw: &Bytes, place: &Path) {
                     });
                 }),
                 Box::new(|| {
-                    let lines = Box::new(Lines(0));
-                    let verify = verify::verify(
-                        &*local,
-                        &artifact,
-                        &codec::Keys::default(),
-                        lines,
-                        Arc::default(),
-                        &stop,
-                    );
+                    let (lines, keys) = (Box::new(Lines(0)), codec::Keys::default());
+                    let verify =
+                        verify::verify(&*local, &artifact, &keys, lines, Arc::default(), &stop);
                     runtime.block_on(verify).unwrap();
                 }),
                 Box::new(|| {

@@ -143,7 +143,7 @@ impl Bench {
             &stored.manifest.artifact,
             &stored.manifest.fingerprint,
             &Keys::default(),
-            stored.strategy,
+            stored.strategy.validator(),
             &self.hub.begin("run-1"),
             &CancellationToken::new(),
         )

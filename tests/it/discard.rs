@@ -66,6 +66,7 @@ async fn a_config_goes_with_its_artifacts_when_it_is_asked_to_and_only_then() {
         app: AppId(1),
         source: RestoreSource::Run { run: RunId(2) },
         service: "db".into(),
+        identity: None,
     };
     let cause = Cause::system("test");
     log.execute::<Restore>(cause.clone(), 1, restore)

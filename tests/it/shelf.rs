@@ -96,6 +96,8 @@ impl Shelf {
             docker_host: None,
             helper_image: crate::bed::BUSYBOX.to_owned(),
             stall: 10,
+            target_stall: 10,
+            backups: 4,
             keep_undo: 3600,
             exec_hooks: false,
             private_targets: true,

@@ -90,6 +90,11 @@ impl Holdfast {
             .await
     }
 
+    /// Judges a copy of the database that was stored.
+    pub(in crate::app) fn own_validator(&self) -> Box<dyn Validator> {
+        Box::new(CopyValidator::new(&self.settings().data_dir))
+    }
+
     /// No container, but what a backup asks of a site beside one.
     fn own_site(&self, cancel: &CancellationToken) -> Site {
         Site {

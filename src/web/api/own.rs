@@ -204,7 +204,7 @@ pub async fn respond(copy: own::OwnCopy) -> Result<Response, AppError> {
     let head = copy.examined.head.clone();
     let name = format!("attachment; filename=\"{}\"", copy.name());
     let response = Response::builder()
-        .content_type("application/vnd.sqlite3")
+        .content_type("application/octet-stream")
         .header(CONTENT_LENGTH, copy.size)
         .header(CONTENT_DISPOSITION, name)
         .header("x-holdfast-head", head);

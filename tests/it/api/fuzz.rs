@@ -3,7 +3,14 @@
 
 use std::{path::PathBuf, process::Command};
 
-use holdfast::domain::access::Role;
+use holdfast::{
+    domain::{
+        access::Role,
+        config::{Config, ConfigCommand, ConfigSpec},
+        ids::{AppId, ConfigId},
+    },
+    log::Cause,
+};
 
 use super::Api;
 
@@ -18,11 +25,18 @@ const KNOWN: &str =
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_is_sent_breaks_it() {
     let api = Api::fake().await;
-    let config = r#"{"service":"db","strategy":"postgres","target":"local"}"#;
-    let added = api
-        .call("POST", "/apps/shop/backups/configs", Some(config))
-        .await;
-    assert_eq!(added.status, 201, "{}", added.text);
+    let command = ConfigCommand::Create {
+        config: ConfigId(1),
+        app: AppId(1),
+        spec: ConfigSpec {
+            service: "db".to_owned(),
+            strategy: "postgres".to_owned(),
+            ..ConfigSpec::default()
+        },
+    };
+    let log = api.holdfast.log();
+    let created = log.execute::<Config>(Cause::system("test"), 1, command);
+    created.await.unwrap();
     let run = api.call("POST", "/backups/configs/1/run", None).await;
     assert_eq!(run.status, 202, "{}", run.text);
     let hook = r#"{"url":"http://93.184.216.34/","kind":"standard"}"#;

@@ -123,6 +123,7 @@ async fn run_and_restore(api: &Api) {
                 source: RestoreSource::Run { run },
                 app: AppId(1),
                 service: "shop-db".into(),
+                identity: None,
             };
             unit.execute::<Restore>(restore.0, request).await
         })

@@ -2,8 +2,8 @@
 
 mod detect;
 mod document;
-mod grants;
 mod fuzz;
+mod grants;
 mod input;
 mod metrics;
 mod roles;

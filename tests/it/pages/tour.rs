@@ -20,7 +20,7 @@ use super::{
 use crate::house::{House, postgres, psql};
 
 /// Route, an address of it, and the name of its picture when it is worth one.
-const PAGES: [(&str, &str, &str); 22] = [
+const PAGES: [(&str, &str, &str); 25] = [
     ("/", "/", "dashboard"),
     ("/apps", "/apps", ""),
     ("/apps/new", "/apps/new", ""),
@@ -51,9 +51,12 @@ const PAGES: [(&str, &str, &str); 22] = [
     ("/activity/:position", "/activity/4", "event"),
     ("/find", "/find?q=shop", "find"),
     ("/webhooks", "/webhooks", ""),
-    ("/users", "/users", ""),
+    ("/configs/:id/trigger", "/configs/1/trigger", ""),
+    ("/keys", "/keys", ""),
+    ("/system/backup", "/system/backup", "own-database"),
     ("/account", "/account", ""),
     ("/account/second-factor", "/account/second-factor", ""),
+    ("/users", "/users", "users"),
     ("", "/nowhere", ""),
 ];
 /// Before the log-in, or no page but a part of one or a file.
