@@ -19,6 +19,7 @@ pub mod run;
 mod schedule;
 mod second_factor;
 mod setup;
+mod system;
 mod theme;
 mod trigger;
 mod upload;
@@ -93,6 +94,9 @@ pub fn routes() -> Route {
         .at("/account/tokens", post(account::issue))
         .at("/account/tokens/:id/revoke", post(account::revoke))
         .at("/account/sessions/:id/end", post(account::end_session))
+        .at("/system", get(system::show))
+        .at("/system/log-check", post(system::check_log))
+        .at("/system/rebuild", post(system::rebuild))
         .at("/users", get(users::show).post(users::add))
         .at("/users/:id", post(users::change))
         .at("/users/:id/switch", post(users::switch))

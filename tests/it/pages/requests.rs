@@ -8,6 +8,7 @@ use holdfast::domain::{
     ids::{ConfigId, RestoreId},
 };
 use reqwest::Method;
+use sea_orm::ConnectionTrait;
 
 use super::site::{PASSWORD, Site, Visitor, add_user};
 use crate::{
@@ -559,5 +560,38 @@ async fn a_config_is_encrypted_to_a_key_that_is_shown_once() {
     assert_eq!(restored.status, "success", "{restored:?}");
     let later = "SELECT count(*) FROM pg_class WHERE relname = 'later'";
     assert_eq!(psql(&bed, "shop", later), "0");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_system_page_says_what_is_there_and_whether_the_log_is_whole() {
+    let (house, site) = lodged().await;
+    let ada = Visitor::logged_in(&site, "ada").await;
+    let page = ada.page("/system").await;
+    for word in ["container engine", "disk space", "local target"] {
+        assert!(page.contains(word), "{word} is not on {page}");
+    }
+    let token = ada.token("/system").await;
+    let asked = async |path: &str| {
+        let answer = ada.post(path, &[("csrf", &token)]).await;
+        assert_eq!(answer.status(), 200, "{path}");
+        answer.text().await.unwrap()
+    };
+    let whole = asked("/system/log-check").await;
+    assert!(whole.contains("events are as they were written"), "{whole}");
+    let same = asked("/system/rebuild").await;
+    assert!(same.contains("made again from"), "{same}");
+    assert!(!same.contains("differed"), "{same}");
+
+    // Somebody takes the locks off and edits what was written.
+    let db = house.holdfast.log().db();
+    for sql in [
+        "DROP TRIGGER events_no_update",
+        "UPDATE events SET data = '{\"user\":1,\"name\":\"eve\",\"role\":\"admin\"}' WHERE position = 1",
+    ] {
+        db.execute_unprepared(sql).await.unwrap();
+    }
+    let changed = asked("/system/log-check").await;
+    assert!(changed.contains("The log was changed"), "{changed}");
     house.close().await;
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::house::{House, postgres};
 
 /// Every form that changes something, with fields that would do.
-const CHANGES: [(&str, &[(&str, &str)]); 18] = [
+const CHANGES: [(&str, &[(&str, &str)]); 20] = [
     ("/apps/new", &[("slug", "second"), ("project", "second")]),
     ("/apps/shop/run", &[]),
     (
@@ -44,9 +44,11 @@ const CHANGES: [(&str, &[(&str, &str)]); 18] = [
     ("/configs/1/trigger/revoke", &[]),
     ("/system/backup/download", &[]),
     ("/keys", &[]),
+    ("/system/log-check", &[]),
+    ("/system/rebuild", &[]),
 ];
 
-const PAGES: [&str; 15] = [
+const PAGES: [&str; 16] = [
     "/",
     "/apps",
     "/apps/new",
@@ -60,6 +62,7 @@ const PAGES: [&str; 15] = [
     "/runs/1/download",
     "/restores/1",
     "/activity",
+    "/system",
     "/system/backup",
     "/keys",
 ];
@@ -95,6 +98,7 @@ async fn a_viewer_looks_and_changes_nothing() {
             "download",
             "configs/1",
             "trigger",
+            "system",
             "system/backup",
             "keys",
         ];

@@ -20,7 +20,7 @@ use super::{
 use crate::house::{House, postgres, psql};
 
 /// Route, an address of it, and the name of its picture when it is worth one.
-const PAGES: [(&str, &str, &str); 25] = [
+const PAGES: [(&str, &str, &str); 26] = [
     ("/", "/", "dashboard"),
     ("/apps", "/apps", ""),
     ("/apps/new", "/apps/new", ""),
@@ -53,6 +53,7 @@ const PAGES: [(&str, &str, &str); 25] = [
     ("/webhooks", "/webhooks", ""),
     ("/configs/:id/trigger", "/configs/1/trigger", ""),
     ("/keys", "/keys", ""),
+    ("/system", "/system", "system"),
     ("/system/backup", "/system/backup", "own-database"),
     ("/account", "/account", ""),
     ("/account/second-factor", "/account/second-factor", ""),
