@@ -82,35 +82,35 @@ async fn by_number(visit: &Visit, asked: &str) -> Result<Vec<Hit>, WebError> {
     };
     let mut hits = Vec::new();
     let is = |name: &str| name.starts_with(&kind.to_lowercase());
+    let (holdfast, caller) = (&visit.holdfast, &visit.caller);
     if is("run") || is("backup") {
-        match visit.holdfast.run(&visit.caller, RunId(number)).await {
-            Ok(run) => hits.push(Hit {
-                path: format!("/runs/{number}"),
-                icon: parts::icon("shield"),
-                title: format!("Run {number}"),
-                about: run.status,
-            }),
-            Err(AppError::NotFound(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
+        let found = there(holdfast.run(caller, RunId(number)).await)?;
+        hits.extend(found.map(|run| Hit {
+            path: format!("/runs/{number}"),
+            icon: parts::icon("shield"),
+            title: format!("Run {number}"),
+            about: run.status,
+        }));
     }
     if is("restore") {
-        match visit
-            .holdfast
-            .restore(&visit.caller, RestoreId(number))
-            .await
-        {
-            Ok(restore) => hits.push(Hit {
-                path: format!("/restores/{number}"),
-                icon: parts::icon("restore"),
-                title: format!("Restore {number}"),
-                about: format!("into {}, {}", restore.service, restore.status),
-            }),
-            Err(AppError::NotFound(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
+        let found = there(holdfast.restore(caller, RestoreId(number)).await)?;
+        hits.extend(found.map(|restore| Hit {
+            path: format!("/restores/{number}"),
+            icon: parts::icon("restore"),
+            title: format!("Restore {number}"),
+            about: format!("into {}, {}", restore.service, restore.status),
+        }));
     }
     Ok(hits)
+}
+
+/// What is not there and what was not granted are the same to whoever looks for it.
+fn there<T>(found: Result<T, AppError>) -> Result<Option<T>, AppError> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(AppError::NotFound(_) | AppError::Hidden(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Everything that has a name, in the order in which it is offered.
@@ -120,9 +120,13 @@ impl Known {
     async fn load(visit: &Visit) -> Result<Self, WebError> {
         let apps = visit.holdfast.apps(&visit.caller).await?;
         let mut hits: Vec<Hit> = apps.iter().map(Hit::app).collect();
-        for app in &apps {
-            let configs = visit.holdfast.configs(&visit.caller, app).await?;
-            hits.extend(configs.iter().map(|config| Hit::config(app, config, visit)));
+        // One statement however many apps there are: this is asked for with each key that is pressed.
+        let configs = configs::list(visit.holdfast.log().db()).await;
+        for config in configs.map_err(AppError::from)? {
+            // Apps that the caller may not see are not among them.
+            if let Some(app) = apps.iter().find(|app| app.id == config.app_id) {
+                hits.push(Hit::config(app, &config, visit));
+            }
         }
         let pages = Section::ALL.into_iter();
         hits.extend(pages.map(|(_, path, label, icon)| Hit {

@@ -218,6 +218,17 @@ async fn what_is_not_granted_does_not_exist() {
         };
         leaks += usize::from(open);
     }
+    // Looking for it by its number says no more than looking for what never was.
+    for wanted in ["run+1", "restore+1", "run+99", "shop"] {
+        let request = scene
+            .api
+            .client
+            .get(scene.api.url(&format!("/find?q={wanted}")));
+        let answer = send(request.header("cookie", &scene.cookie), None).await;
+        calls += 1;
+        let empty = answer.status == StatusCode::OK && answer.text.contains("Nothing is called");
+        leaks += usize::from(!empty);
+    }
     let changes = scene.api.changes().await - before;
     println!(
         "figure: access: {calls} calls over all routes as the operator of another app: {leaks} leaks, {changes} changes"
