@@ -10,11 +10,12 @@ use std::{
     },
 };
 
+use holdfast::app::{ConfigInput, EncryptionInput};
 use reqwest::Method;
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
 
-use crate::{cli::holdfast, server::Server};
+use crate::{cli::holdfast, house::House, server::Server};
 
 const CONFIG: &str = "/api/system/backup/config";
 
@@ -307,4 +308,25 @@ async fn it_is_a_backup_like_any_other_but_belongs_to_admins() {
         let asked = server.client.get(format!("{url}{path}")).bearer_auth(token);
         assert_eq!(asked.send().await.unwrap().status().as_u16(), 404, "{path}");
     }
+}
+
+/// Its copies are stored as they are, whatever a form that was made by hand asks for.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_never_said_to_be_encrypted() {
+    let house = House::new().await;
+    let (recipient, _) = holdfast::app::new_key();
+    let input = ConfigInput {
+        schedule_cron: Some("0 3 * * *".to_owned()),
+        encryption: Some(EncryptionInput {
+            recipients: vec![recipient],
+            server_key: false,
+        }),
+        ..ConfigInput::default()
+    };
+    let set = house.holdfast.set_own_config(&house.caller, input, None);
+    set.await.unwrap();
+    let (spec, _) = house.holdfast.own_config(&house.caller).await.unwrap();
+    assert_eq!(spec.schedule_cron, "0 3 * * *");
+    assert_eq!(spec.encryption.all(), Vec::<String>::new());
+    house.close().await;
 }

@@ -152,7 +152,7 @@ impl Subject for Database {
     }
 
     fn validator(&self) -> Box<dyn Validator> {
-        Box::new(CopyValidator::new(self.data_dir()))
+        self.holdfast.own_validator()
     }
 
     fn by_hand(&self, manifest: &Manifest, file: &str) -> Vec<String> {

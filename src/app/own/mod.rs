@@ -85,6 +85,8 @@ impl Holdfast {
             pre_hooks: None,
             post_hooks: None,
             ping_url: None,
+            // Its copies are stored as they are; a config must not say otherwise.
+            encryption: None,
             ..input
         };
         let draft = Draft::merge(spec, input)?;
