@@ -88,7 +88,7 @@ impl Channel for Email {
         _url: &str,
         settings: &BTreeMap<String, String>,
     ) -> Result<Address, AddressError> {
-        let setting = |name: &str| settings.get(name).map_or("", String::as_str);
+        let setting = |name| super::setting(settings, name);
         let security = Security::parse(setting("security")).unwrap_or_default();
         let port = setting("port").parse().unwrap_or(security.usual_port());
         Address::of_mail_server(setting("host"), port)
@@ -100,7 +100,7 @@ impl Channel for Email {
         secret: Option<&Secret>,
     ) -> Result<(), FieldErrors> {
         let mut errors = FieldErrors::default();
-        let setting = |name: &str| settings.get(name).map_or("", String::as_str);
+        let setting = |name| super::setting(settings, name);
         let mut wrong =
             |name: &str, problem: &str| errors.merge(Err(setting_problem(name, problem)));
         let security = Security::parse(setting("security"));

@@ -92,13 +92,17 @@ pub struct Recipient {
 impl Recipient {
     /// Empty when it is not set.
     fn setting(&self, name: &str) -> &str {
-        self.settings.get(name).map_or("", String::as_str)
+        setting(&self.settings, name)
     }
 
     /// Empty when there is none.
     fn secret(&self) -> &str {
         self.secret.as_ref().map_or("", |secret| secret.expose())
     }
+}
+
+fn setting<'a>(settings: &'a BTreeMap<String, String>, name: &str) -> &'a str {
+    settings.get(name).map_or("", String::as_str)
 }
 
 /// What goes over the wire.

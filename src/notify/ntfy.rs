@@ -62,7 +62,7 @@ impl Channel for Ntfy {
         secret: Option<&Secret>,
     ) -> Result<(), FieldErrors> {
         let mut errors = FieldErrors::default();
-        let topic = settings.get("topic").map_or("", String::as_str);
+        let topic = super::setting(settings, "topic");
         let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
         if !(1..=64).contains(&topic.len()) || !topic.bytes().all(fits) {
             let problem = "use 1 to 64 letters, digits, dashes and underscores";

@@ -88,15 +88,23 @@ pub fn by_config(beats: Vec<Beat>) -> BTreeMap<i64, Beat> {
     pairs.collect()
 }
 
-/// Bytes of all artifacts, and the outcomes since `since` (Unix milliseconds).
-pub async fn totals(db: &impl ConnectionTrait, since: i64) -> Result<Totals, DbErr> {
-    let apps = app_totals(db, since).await?;
+/// Bytes of all artifacts, and the outcomes since `since` (Unix milliseconds); of these apps alone, when
+/// they are named.
+pub async fn totals(
+    db: &impl ConnectionTrait,
+    since: i64,
+    apps: Option<&[AppId]>,
+) -> Result<Totals, DbErr> {
     let figure = |value: i64| u64::try_from(value).unwrap_or(0);
-    Ok(apps.iter().fold(Totals::default(), |sum, app| Totals {
-        stored_bytes: sum.stored_bytes + figure(app.stored_bytes),
-        succeeded: sum.succeeded + figure(app.succeeded),
-        failed: sum.failed + figure(app.failed),
-    }))
+    let mut totals = Totals::default();
+    for row in app_totals(db, since).await? {
+        if apps.is_none_or(|apps| apps.contains(&AppId(row.app_id))) {
+            totals.stored_bytes += figure(row.stored_bytes);
+            totals.succeeded += figure(row.succeeded);
+            totals.failed += figure(row.failed);
+        }
+    }
+    Ok(totals)
 }
 
 /// What an app's artifacts come to, and its outcomes since a moment.
@@ -124,24 +132,6 @@ pub async fn app_totals(db: &impl ConnectionTrait, since: i64) -> Result<Vec<App
         ),
     )
     .await
-}
-
-/// `totals` over some apps.
-pub async fn totals_of(
-    db: &impl ConnectionTrait,
-    since: i64,
-    apps: &[AppId],
-) -> Result<Totals, DbErr> {
-    let figure = |value: i64| u64::try_from(value).unwrap_or(0);
-    let mut totals = Totals::default();
-    for row in app_totals(db, since).await? {
-        if apps.contains(&AppId(row.app_id)) {
-            totals.stored_bytes += figure(row.stored_bytes);
-            totals.succeeded += figure(row.succeeded);
-            totals.failed += figure(row.failed);
-        }
-    }
-    Ok(totals)
 }
 
 async fn newest_where(db: &impl ConnectionTrait, and: &str) -> Result<Vec<Beat>, DbErr> {

@@ -47,10 +47,7 @@ impl Facts {
         let apps = holdfast.apps(caller).await?;
         let mut configs = configs::list(db).await.map_err(AppError::from)?;
         configs.retain(|config| caller.sees(AppId(config.app_id)));
-        let totals = match caller.apps() {
-            None => overview::totals(db, since).await,
-            Some(apps) => overview::totals_of(db, since, &apps).await,
-        };
+        let totals = overview::totals(db, since, caller.apps().as_deref()).await;
         Ok(Self {
             unprotected: holdfast.unprotected(caller, &apps, &configs).await?,
             apps,
