@@ -77,17 +77,17 @@ impl Drop for Bed {
 
 /// Runs the command line of the engine, returns what it printed; panics with its complaint.
 pub fn docker(args: &[&str]) -> String {
-    let done = Command::new("docker")
-        .args(args)
+    done(Command::new("docker").args(args)).trim().to_owned()
+}
+
+/// Runs a program to its end, returns what it printed; panics with its complaint.
+pub fn done(command: &mut Command) -> String {
+    let done = command
         .output()
-        .expect("the docker command line is installed");
-    assert!(
-        done.status.success(),
-        "docker {}: {}",
-        args.join(" "),
-        String::from_utf8_lossy(&done.stderr)
-    );
-    String::from_utf8_lossy(&done.stdout).trim().to_owned()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let complaint = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{command:?}: {complaint}");
+    String::from_utf8_lossy(&done.stdout).into_owned()
 }
 
 /// Asks every 10 ms until `condition` holds; panics after 30 s.

@@ -75,6 +75,24 @@ pub enum EngineFault {
     },
 }
 
+/// What the servers of the tests are started with, unless one says otherwise.
+pub fn engine_args() -> EngineArgs {
+    EngineArgs {
+        docker_host: None,
+        helper_image: BUSYBOX.to_owned(),
+        stall: 10,
+        target_stall: 10,
+        backups: 4,
+        keep_undo: 3600,
+        exec_hooks: false,
+        attempts: 2,
+        private_targets: true,
+        private_webhooks: true,
+        retry: 1,
+        master_key_file: None,
+    }
+}
+
 /// Whether this command line writes a dump.
 pub type IsDump = fn(&[String]) -> bool;
 
@@ -103,18 +121,10 @@ impl House {
             data_dir: data.path().to_owned(),
         };
         let engine_args = EngineArgs {
-            docker_host: None,
-            helper_image: BUSYBOX.to_owned(),
             stall,
             target_stall: stall,
-            backups: 4,
-            keep_undo: 3600,
             exec_hooks: true,
-            attempts: 2,
-            private_targets: true,
-            private_webhooks: true,
-            retry: 1,
-            master_key_file: None,
+            ..engine_args()
         };
         let mut config = Config::new(&args, &engine_args).unwrap();
         config.settings.retry_base = Duration::from_millis(20);

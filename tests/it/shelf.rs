@@ -8,7 +8,7 @@ use futures_util::{StreamExt, stream};
 use holdfast::{
     app::{Caller, Holdfast},
     bootstrap::{self, Opened},
-    config::{Config, DataArgs, EngineArgs},
+    config::{Config, DataArgs},
     docker::fake::FakeEngine,
     domain::{
         app::{App, AppCommand},
@@ -28,7 +28,7 @@ use holdfast::{
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::samples;
+use crate::{house::engine_args, samples};
 
 pub const HEAD: &str = "--\n-- PostgreSQL database dump\n--\n\nCOPY public.t (x) FROM stdin;\n";
 pub const TAIL: &str = "\\.\n\n--\n-- PostgreSQL database dump complete\n--\n\n";
@@ -92,21 +92,7 @@ impl Shelf {
         let args = DataArgs {
             data_dir: data.path().to_owned(),
         };
-        let engine_args = EngineArgs {
-            docker_host: None,
-            helper_image: crate::bed::BUSYBOX.to_owned(),
-            stall: 10,
-            target_stall: 10,
-            backups: 4,
-            keep_undo: 3600,
-            exec_hooks: false,
-            private_targets: true,
-            private_webhooks: true,
-            attempts: 2,
-            retry: 1,
-            master_key_file: None,
-        };
-        let mut config = Config::new(&args, &engine_args).unwrap();
+        let mut config = Config::new(&args, &engine_args()).unwrap();
         config.settings.retry_base = Duration::from_millis(20);
         config.settings.verify_every = verify_every;
         let engine = FakeEngine::with("shop-db");

@@ -39,7 +39,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::samples;
+use crate::{house::engine_args, samples};
 
 const TOKEN: &str = "T0ken-in-the-path";
 
@@ -133,18 +133,10 @@ async fn open(data: &TempDir, private_webhooks: bool) -> Opened {
         data_dir: data.path().to_owned(),
     };
     let engine_args = EngineArgs {
-        docker_host: None,
-        helper_image: crate::bed::BUSYBOX.to_owned(),
-        stall: 10,
-        target_stall: 10,
-        backups: 4,
-        keep_undo: 3600,
-        exec_hooks: false,
         private_targets: false,
         private_webhooks,
         attempts: MAX_FAILURES,
-        retry: 1,
-        master_key_file: None,
+        ..engine_args()
     };
     let mut config = Config::new(&args, &engine_args).unwrap();
     config.settings.public_url = Some("https://backup.example.org/".to_owned());

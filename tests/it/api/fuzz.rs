@@ -13,6 +13,7 @@ use holdfast::{
 };
 
 use super::Api;
+use crate::bed::done;
 
 const FUZZER: &str = "schemathesis==4.32.5";
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
@@ -55,8 +56,10 @@ async fn nothing_that_is_sent_breaks_it() {
 /// How many requests were made; panics with what it found.
 async fn fuzz(api: &Api, config: Option<&str>, spared: &str) -> usize {
     let folder = tempfile::TempDir::new().unwrap();
-    let mut command = tokio::process::Command::new(fuzzer());
-    command.current_dir(folder.path());
+    let mut command = tokio::process::Command::new(python());
+    command
+        .current_dir(folder.path())
+        .args(["-m", "schemathesis.cli"]);
     if let Some(config) = config {
         std::fs::write(folder.path().join("known.toml"), config).unwrap();
         command.args(["--config-file", "known.toml"]);
@@ -96,21 +99,14 @@ async fn fuzz(api: &Api, config: Option<&str>, spared: &str) -> usize {
     made
 }
 
-/// From its package registry, once, in an environment of its own.
-fn fuzzer() -> PathBuf {
+/// One that has the fuzzer: from its package registry, once, in an environment of its own. Its programs
+/// know where that was made; as modules they also run where a target folder was moved to.
+fn python() -> PathBuf {
     let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(FUZZER);
-    let program = home.join("bin/schemathesis");
-    if !program.exists() {
+    let python = home.join("bin/python");
+    if !home.join("bin/schemathesis").exists() {
         done(Command::new("python3").args(["-m", "venv"]).arg(&home));
-        done(Command::new(home.join("bin/pip")).args(["install", "--quiet", FUZZER]));
+        done(Command::new(&python).args(["-m", "pip", "install", "--quiet", FUZZER]));
     }
-    program
-}
-
-fn done(command: &mut Command) {
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {complaint}");
+    python
 }

@@ -38,6 +38,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+use crate::house::engine_args;
+
 pub const PASSWORD: &str = "correct horse battery";
 
 pub struct Api {
@@ -78,18 +80,10 @@ impl Api {
             data_dir: data.path().to_owned(),
         };
         let engine_args = EngineArgs {
-            docker_host: None,
-            helper_image: crate::bed::BUSYBOX.to_owned(),
-            stall: 10,
-            target_stall: 10,
-            backups: 4,
-            keep_undo: 3600,
             exec_hooks: true,
             attempts: MAX_FAILURES,
-            private_targets: true,
             private_webhooks: false,
-            retry: 1,
-            master_key_file: None,
+            ..engine_args()
         };
         let config = Config::new(&args, &engine_args).unwrap();
         let opened = bootstrap::open_with(&config, engine, None).await.unwrap();
