@@ -143,6 +143,15 @@ pub struct EngineArgs {
     )]
     pub backups: u16,
 
+    /// Backups that write to the same target at the same time; as many as there are when not given
+    #[arg(
+        long,
+        env = "HOLDFAST_BACKUPS_PER_TARGET",
+        value_name = "NUMBER",
+        value_parser = clap::value_parser!(u16).range(1..=64)
+    )]
+    pub backups_per_target: Option<u16>,
+
     /// How long the undo of a restore is kept (seconds)
     #[arg(
         long,
@@ -208,6 +217,7 @@ impl Config {
         settings.stall = Duration::from_secs(engine.stall.max(1));
         settings.target_stall = Duration::from_secs(engine.target_stall.max(1));
         settings.backups = engine.backups.into();
+        settings.backups_per_target = engine.backups_per_target.map(Into::into);
         settings.keep_undo = Duration::from_secs(engine.keep_undo);
         settings.exec_hooks = engine.exec_hooks;
         settings.attempts = engine.attempts;

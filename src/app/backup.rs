@@ -25,7 +25,7 @@ use crate::{
     },
     failpoint,
     log::{Cause, LogError},
-    readmodel::{apps, configs, restores, runs},
+    readmodel::{apps, configs, runs},
     target::{Key, Target, layout},
 };
 
@@ -47,9 +47,35 @@ impl Holdfast {
         let Some(working) = self.0.jobs.begin(&name, &self.0.interrupt) else {
             return Ok(());
         };
-        match self.attempt(&run, attempt, &working.cancel).await {
+        match self.attempt_in_turn(&run, attempt, &working.cancel).await {
             Ok(()) | Err(AttemptError::Superseded) => Ok(()),
+            Err(AttemptError::Stopping | AttemptError::Occupied(_)) => Err(AppError::Stopping),
             Err(AttemptError::Failed(failure)) => self.conclude_failure(id, attempt, failure).await,
+        }
+    }
+
+    /// The attempt, once it may begin. What it finds occupied is waited for outside, where nobody has to
+    /// wait for it.
+    async fn attempt_in_turn(
+        &self,
+        run: &Run,
+        attempt: u32,
+        cancel: &CancellationToken,
+    ) -> Result<(), AttemptError> {
+        loop {
+            let wish = self.wish_of(run.config).await?;
+            let entry = self.0.admission.enter(run.id, wish);
+            let entry = cancel.run_until_cancelled(entry).await;
+            let entry = entry.ok_or_else(cancelled)?;
+            let entry = entry.ok_or(AttemptError::Stopping)?;
+            let occupied = match Box::pin(self.attempt(run, attempt, cancel)).await {
+                Err(AttemptError::Occupied(containers)) => containers,
+                ended => return ended,
+            };
+            drop(entry);
+            let free = self.until_free(run.config, &occupied);
+            let free = cancel.run_until_cancelled(free).await;
+            free.ok_or_else(cancelled)??;
         }
     }
 
@@ -66,16 +92,17 @@ impl Holdfast {
         let (config, app) = self.config_and_app(run.config).await?;
         let spec = config.spec();
         let strategy = sites::strategy_of(&spec)?;
-        let settled = self.until_settled(app.id, &spec);
-        cancel
-            .run_until_cancelled(settled)
-            .await
-            .ok_or_else(cancelled)??;
+        if !self.is_settled(app.id, &spec).await? {
+            return Err(AttemptError::Occupied(BTreeSet::new()));
+        }
         let container = self.container_of(&app, &spec.service).await?;
         let services = self.hooked_services(&app, &spec).await?;
         let containers = services.with(&container.id);
-        let turns = cancel.run_until_cancelled(self.turns(&containers)).await;
-        let turns = turns.ok_or_else(cancelled)?.map_err(Failure::from)?;
+        let turns = self.free_turns(&containers).await.map_err(Failure::from)?;
+        let turns = match turns {
+            Some(turns) if self.is_settled(app.id, &spec).await? => turns,
+            _ => return Err(AttemptError::Occupied(containers)),
+        };
         for container in &containers {
             if let Err(error) = self.start_owed(container, false).await {
                 tracing::warn!(%error, container, "cannot start it again yet");
@@ -172,26 +199,6 @@ impl Holdfast {
         Ok(last.and_then(|last| u64::try_from(last.raw_bytes?).ok()))
     }
 
-    /// Waits for what a restore of a service of this config left half done: until that is in order, the
-    /// database may be closed, or not the one that it should be.
-    async fn until_settled(&self, app: i64, spec: &ConfigSpec) -> Result<(), Failure> {
-        let hooked = spec.pre_hooks.iter().chain(&spec.post_hooks);
-        let mut services: BTreeSet<&str> = hooked.map(|hook| hook.service.as_str()).collect();
-        services.insert(&spec.service);
-        let mut head = self.log().watch_head();
-        loop {
-            head.borrow_and_update();
-            let restores = restores::unfinished(self.db()).await.map_err(internal)?;
-            let unsettled = |restore: &restores::Model| {
-                let mut services = services.iter();
-                services.any(|service| restore.unsettles(app, service))
-            };
-            if !restores.iter().any(unsettled) || head.changed().await.is_err() {
-                return Ok(());
-            }
-        }
-    }
-
     /// The last word of an attempt. Only when it is refused does what lies in the target belong to
     /// no run; when the log could not answer, the word may have been taken, and whoever settles the
     /// run decides.
@@ -245,7 +252,10 @@ impl Holdfast {
         Ok(())
     }
 
-    async fn config_and_app(&self, id: ConfigId) -> Result<(configs::Model, apps::Model), Failure> {
+    pub(super) async fn config_and_app(
+        &self,
+        id: ConfigId,
+    ) -> Result<(configs::Model, apps::Model), Failure> {
         let gone = || {
             Failure::permanent(
                 format!("the config {id} was removed before this run could start"),
@@ -365,6 +375,10 @@ pub(super) fn internal(error: impl Into<AppError>) -> Failure {
 pub(super) enum AttemptError {
     /// Somebody else has or had this attempt; nothing to tell.
     Superseded,
+    /// The server stops before it could begin.
+    Stopping,
+    /// Others are at work on one of these containers.
+    Occupied(BTreeSet<String>),
     Failed(Failure),
 }
 

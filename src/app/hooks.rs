@@ -94,6 +94,24 @@ impl Holdfast {
         }
         Ok(turns)
     }
+
+    /// The same, if nobody has one of them.
+    pub(super) async fn free_turns(
+        &self,
+        containers: &BTreeSet<String>,
+    ) -> Result<Option<Vec<Turn>>, DockerError> {
+        let free = containers.iter().map(|container| {
+            let turn = self.free_turn(container)?;
+            Some((container.clone(), turn))
+        });
+        let Some(turns) = free.collect::<Option<Vec<Turn>>>() else {
+            return Ok(None);
+        };
+        for container in containers {
+            self.0.engine.sweep_helpers(container).await?;
+        }
+        Ok(Some(turns))
+    }
 }
 
 /// The hooks of one attempt.

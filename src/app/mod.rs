@@ -3,6 +3,7 @@
 
 mod access;
 mod activity;
+mod admission;
 mod apps;
 mod auth;
 mod backup;
@@ -98,6 +99,8 @@ pub struct Settings {
     pub target_stall: Duration,
     /// Backups at work at the same time, on the engine that this server has.
     pub backups: usize,
+    /// How many of them write to the same target; as many as there are when `None`.
+    pub backups_per_target: Option<usize>,
     /// How long a restore's undo is kept.
     pub keep_undo: Duration,
     /// How often a backup is tried, at most [`MAX_FAILURES`](crate::domain::run::MAX_FAILURES).
@@ -128,6 +131,7 @@ impl Settings {
             stall: Duration::from_secs(5 * 60),
             target_stall: Duration::from_secs(60),
             backups: Self::BACKUPS,
+            backups_per_target: None,
             keep_undo: Duration::from_secs(24 * 60 * 60),
             attempts: crate::domain::run::MAX_FAILURES,
             retry_base: Duration::from_secs(10),
@@ -156,6 +160,7 @@ struct Inner {
     place: Place,
     settings: Settings,
     services: ServiceLocks,
+    admission: Arc<admission::Admission>,
     throttle: Throttle,
     refusals: refusals::Refusals,
     tickets: second_factor::Tickets,
@@ -198,6 +203,7 @@ impl Holdfast {
             vault,
             hub: Hub::new(),
             place,
+            admission: admission::Admission::new(&settings),
             settings,
             services: ServiceLocks::default(),
             throttle: Throttle::default(),
@@ -243,6 +249,16 @@ impl Holdfast {
     /// Ends the grace time of a shutdown: every running job is interrupted at its next chunk.
     pub fn interrupt(&self) {
         self.0.interrupt.cancel();
+    }
+
+    /// No backup that waits begins any more: the next start takes it up.
+    pub fn admit_no_more(&self) {
+        self.0.admission.close();
+    }
+
+    /// Backups at work, and backups that wait for others.
+    pub fn backups_at_work(&self) -> (usize, usize) {
+        self.0.admission.count()
     }
 
     fn db(&self) -> &sea_orm::DatabaseConnection {

@@ -168,6 +168,12 @@ pub trait TargetKind: Send + Sync {
     fn icon(&self) -> &'static str;
     fn fields(&self) -> &'static [Field];
 
+    /// The same for all settings that lead to one disk or one store, whatever the folder in it: what
+    /// writes there shares its speed.
+    fn shared(&self, _plain: &BTreeMap<String, String>) -> String {
+        self.name().to_owned()
+    }
+
     /// Checks the settings without touching anything outside.
     fn check(&self, place: &Place, settings: &Settings) -> Result<(), FieldErrors>;
 

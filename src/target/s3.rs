@@ -16,7 +16,7 @@ mod trial;
 mod turns;
 mod words;
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws_sdk_s3::presigning::PresigningConfig;
@@ -52,6 +52,12 @@ impl TargetKind for S3Kind {
 
     fn fields(&self) -> &'static [Field] {
         FIELDS
+    }
+
+    fn shared(&self, plain: &BTreeMap<String, String>) -> String {
+        let text = |name: &str| plain.get(name).map_or("", |value| value.trim());
+        let endpoint = text("endpoint").trim_end_matches('/');
+        format!("{} {endpoint} {}", self.name(), text("bucket"))
     }
 
     fn check(&self, place: &Place, settings: &Settings) -> Result<(), FieldErrors> {

@@ -190,5 +190,12 @@ fn workers(web: &Web, registry: &mut Registry) {
         busy.get_or_create(&labels).set(jobs);
     }
     registry.register("worker_alive", "1 while the queue's worker answers", alive);
-    registry.register("worker_jobs", "Jobs at work", busy);
+    registry.register("worker_jobs", "Jobs in hand", busy);
+    let (at_work, waiting): (Gauge, Gauge) = Default::default();
+    let (at_work_now, waiting_now) = web.holdfast.backups_at_work();
+    let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    at_work.set(gauge(at_work_now));
+    waiting.set(gauge(waiting_now));
+    registry.register("backups_at_work", "Backups at work", at_work);
+    registry.register("backups_waiting", "Backups that wait for others", waiting);
 }

@@ -19,12 +19,16 @@ impl Queue {
     /// Jobs at work at the same time. Those that wait are taken in the order in which they came.
     pub fn at_once(&self, settings: &Settings) -> usize {
         if *self == BACKUPS {
-            settings.backups
+            settings.backups + IN_LINE
         } else {
             self.concurrency
         }
     }
 }
+
+/// Jobs that may wait for their turn outside the queue, so that what waits for one thing does not hold up
+/// what waits for another. Each is a few kilobytes.
+const IN_LINE: usize = 128;
 
 pub const BACKUPS: Queue = Queue {
     name: "backup",

@@ -79,6 +79,7 @@ impl Work {
     /// chunk (which counts as no failure), and waits for the end.
     pub async fn stop(mut self, grace: Duration) {
         self.stop.cancel();
+        self.holdfast.admit_no_more();
         let drain = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(grace, drain).await.is_err() {
             self.holdfast.interrupt();

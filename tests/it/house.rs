@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use holdfast::{
-    app::{Caller, ConfigInput, Holdfast, RestoreInput},
+    app::{Caller, ConfigInput, Holdfast, RestoreInput, Settings},
     bootstrap::{self, Opened},
     config::{Config, DataArgs, EngineArgs},
     docker::{
@@ -83,6 +83,7 @@ pub fn engine_args() -> EngineArgs {
         stall: 10,
         target_stall: 10,
         backups: 4,
+        backups_per_target: None,
         keep_undo: 3600,
         exec_hooks: false,
         attempts: 2,
@@ -107,15 +108,20 @@ impl House {
 
     /// One whose engine can spoil the streams of these dumps.
     pub async fn of(is_dump: IsDump) -> Self {
-        Self::open(is_dump, 2).await
+        Self::open(is_dump, 2, |_| {}).await
+    }
+
+    /// One that was told something else than usual.
+    pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::open(pg_dump, 2, change).await
     }
 
     /// One that lets a dump move no byte for a minute.
     pub async fn patient() -> Self {
-        Self::open(pg_dump, 60).await
+        Self::open(pg_dump, 60, |_| {}).await
     }
 
-    async fn open(is_dump: IsDump, stall: u64) -> Self {
+    async fn open(is_dump: IsDump, stall: u64, change: impl FnOnce(&mut Settings)) -> Self {
         let data = TempDir::new().unwrap();
         let args = DataArgs {
             data_dir: data.path().to_owned(),
@@ -129,6 +135,7 @@ impl House {
         let mut config = Config::new(&args, &engine_args).unwrap();
         config.settings.retry_base = Duration::from_millis(20);
         config.settings.retry_max = Duration::from_millis(40);
+        change(&mut config.settings);
         let faults = Faults::default();
         let engine = FaultyEngine {
             inner: DockerEngine::connect(None)

@@ -82,6 +82,63 @@ async fn promise_03_one_at_a_time_on_a_service() {
     house.close().await;
 }
 
+/// With room for two: whoever waits for the first one's service takes no place, so the third, at another
+/// service, gets through although it was asked for last.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_that_waits_for_a_service_holds_up_no_other() {
+    let (_bed, project) = shop("full");
+    let (_other, market) = shop("free");
+    let house = House::with(|settings| settings.backups = 2).await;
+    house.app("shop", &project).await;
+    house.app("market", &market).await;
+    let first = house.config("shop", |_| {}).await;
+    let second = house.config("shop", |_| {}).await;
+    let third = house.config("market", |_| {}).await;
+    house.back_up(third).await; // now it is known to be short
+    let stall = stall(&house);
+    let first = house.request(first).await;
+    stall.reached.cancelled().await;
+    house.heal();
+    let second = house.request(second).await;
+    let third = house.request(third).await;
+    assert_eq!(house.run_over(third).await.status, "success");
+    assert_eq!(house.run(second).await.status, "queued");
+    // One that waits is cancelled at once.
+    house
+        .holdfast
+        .cancel_run(&house.caller, second)
+        .await
+        .unwrap();
+    assert_eq!(house.run_over(second).await.status, "cancelled");
+    stall.release.cancel();
+    assert_eq!(house.run_over(first).await.status, "success");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_target_takes_as_many_backups_at_a_time_as_it_was_given() {
+    let (_bed, project) = shop("narrow");
+    let (_other, market) = shop("wait");
+    let house = House::with(|settings| settings.backups_per_target = Some(1)).await;
+    house.app("shop", &project).await;
+    house.app("market", &market).await;
+    let first = house.config("shop", |_| {}).await;
+    let second = house.config("market", |_| {}).await;
+    let stall = stall(&house);
+    let first = house.request(first).await;
+    stall.reached.cancelled().await;
+    house.heal();
+    let second = house.request(second).await;
+    tokio::time::timeout(Duration::from_millis(700), house.run_over(second))
+        .await
+        .expect_err("it did not wait");
+    assert_eq!(house.holdfast.backups_at_work(), (1, 1));
+    stall.release.cancel();
+    assert_eq!(house.run_over(first).await.status, "success");
+    assert_eq!(house.run_over(second).await.status, "success");
+    house.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_05_a_temporary_failure_is_tried_again_and_ends_green() {
     let (_bed, project) = shop("retry");

@@ -115,7 +115,13 @@ async fn respond(visit: &Visit, web: &Web, said: Option<Said>) -> Result<Respons
             Badge::new("bad", "cross", "silent")
         };
         let busy = words::plural(worker.busy, "job");
-        (worker.queue, badge, format!("{busy} at work"))
+        let waiting = match holdfast.backups_at_work() {
+            (_, waiting) if worker.queue == "backup" && waiting > 0 => {
+                format!(", {waiting} of them waiting for others")
+            }
+            _ => String::new(),
+        };
+        (worker.queue, badge, format!("{busy} in hand{waiting}"))
     });
     let content = Content {
         token: Token(visit.browser.form_token()),
