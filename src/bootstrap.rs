@@ -1,5 +1,7 @@
 //! The only place that names concrete adapters and puts them together.
 
+mod recover;
+
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
     os::unix::fs::DirBuilderExt,
@@ -10,6 +12,7 @@ use std::{
 use anyhow::Context;
 use chrono::Utc;
 
+pub use self::recover::{From, Recovered, Wanted, recover};
 use crate::{
     app::{
         Decorator, Holdfast, Vault,

@@ -19,6 +19,7 @@ pub const ALL: &[&str] = &[
     "backup.before_manifest",
     "backup.after_manifest",
     "backup.after_success",
+    "ship.after_put",
     "prune.after_expire",
     "prune.after_manifest",
     "prune.after_delete",

@@ -24,6 +24,7 @@ pub mod own;
 mod pings;
 mod place;
 mod proof;
+mod recovery;
 mod refusals;
 mod restore;
 mod restores;
@@ -32,6 +33,7 @@ mod runs;
 mod second_factor;
 mod sessions;
 mod settle;
+mod shipping;
 mod sites;
 mod slots;
 mod system;
@@ -61,11 +63,13 @@ pub use self::{
     detect::{Detection, Origin, Project, Service},
     encryption::{EncryptionInput, new_key},
     error::AppError,
+    recovery::{Adopted, LostSecret},
     restores::{Preview, RestoreInput},
     retention::RetentionPreview,
     runs::Download,
     second_factor::Enrolment,
     sessions::{NewSession, OpenSession},
+    shipping::{Shipment, read_segment, segments},
     system::{Check, Verdict},
     tokens::Token,
     trial::Trials,
@@ -168,6 +172,7 @@ struct Inner {
     coming: slots::Coming,
     seen: coverage::Seen,
     pace: verifications::Pace,
+    shipped: shipping::Shipped,
     /// Rung when something is to be told to webhooks.
     letters: tokio::sync::Notify,
     /// Held while labels are heeded, or two looks at once would make two configs.
@@ -213,6 +218,7 @@ impl Holdfast {
             coming: slots::Coming::default(),
             seen: coverage::Seen::default(),
             pace: verifications::Pace::default(),
+            shipped: shipping::Shipped::default(),
             letters: tokio::sync::Notify::new(),
             labels: tokio::sync::Mutex::new(()),
             receiving: uploads::Receiving::default(),

@@ -109,7 +109,8 @@ impl Holdfast {
         match &place.backup {
             Backup::Run(run) => Ok((
                 self.read_manifest(run).await?,
-                self.target(&pinned_spec(run)?).await?,
+                self.target_of_run(ConfigId(run.backup_config_id), &pinned_spec(run)?)
+                    .await?,
             )),
             Backup::Upload(upload) => {
                 let manifest = uploads::manifest(upload, &place.app, self.log().now());

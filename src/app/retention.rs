@@ -85,7 +85,7 @@ impl Holdfast {
         else {
             return Ok(());
         };
-        let target = self.target(&pin.spec).await?;
+        let target = self.target_of_run(run.config, &pin.spec).await?;
         let key = Key::parse(&artifact.key).map_err(Failure::from)?;
         prune::run(&*target, &key).await?;
         failpoint::hit("prune.after_delete");
@@ -130,7 +130,9 @@ async fn plan(
 ) -> Result<(Plan, Vec<runs::Model>), DbErr> {
     let spec = config.spec();
     let zone = schedule::zone(&spec.time_zone).unwrap_or(chrono_tz::UTC);
-    let runs = runs::with_artifact(db, config.config_id()).await?;
+    let mut runs = runs::with_artifact(db, config.config_id()).await?;
+    // One that was found in a target is a claim until it is verified: nothing goes because of it.
+    runs.retain(|run| run.verified_at.is_some());
     let last = runs::newest_ended(db, config.config_id()).await?;
     let failed = last.is_some_and(|run| run.status != "success");
     let points: Vec<Point> = runs.iter().map(point).collect();

@@ -182,7 +182,8 @@ impl Holdfast {
         let run = self.run_to_act_on(caller, id).await?;
         let (pin, artifact) = downloadable(&run)?;
         let key = Key::parse(&artifact.key).map_err(Failure::from)?;
-        let target = self.target(&pin.spec).await?;
+        let config = ConfigId(run.backup_config_id);
+        let target = self.target_of_run(config, &pin.spec).await?;
         let body = target.get(&key, range).await.map_err(Failure::from)?;
         self.note_download(caller, &run).await?;
         Ok(Download {
@@ -199,7 +200,8 @@ impl Holdfast {
         let run = self.run_to_act_on(caller, id).await?;
         let (pin, artifact) = downloadable(&run)?;
         let key = Key::parse(&artifact.key).map_err(Failure::from)?;
-        let target = self.target(&pin.spec).await?;
+        let config = ConfigId(run.backup_config_id);
+        let target = self.target_of_run(config, &pin.spec).await?;
         let link = target.presign(&key, LINK_VALID).await;
         let link = link.map_err(Failure::from)?;
         if link.is_some() {
@@ -227,7 +229,8 @@ impl Holdfast {
                 "Choose a successful run.",
             ));
         };
-        let target = self.target(&pin.spec).await?;
+        let config = ConfigId(run.backup_config_id);
+        let target = self.target_of_run(config, &pin.spec).await?;
         Ok(examine::manifest(&*target, &artifact).await?)
     }
 }

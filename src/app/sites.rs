@@ -15,9 +15,10 @@ use crate::{
     domain::{
         config::{ConfigSpec, SecretRef},
         failure::{Failure, FieldErrors},
+        ids::ConfigId,
         secret::Secret,
     },
-    readmodel::apps,
+    readmodel::{apps, configs},
     strategy::{self, Options, Site, Strategy},
     target::{self, Settings, Target},
 };
@@ -115,6 +116,28 @@ impl Holdfast {
             )
         })?;
         Ok(self.decorated(target))
+    }
+
+    /// Where a run of `config` stored. Its secret may have been entered anew since, and the old one be
+    /// gone: after a recovery all of them are.
+    pub(super) async fn target_of_run(
+        &self,
+        config: ConfigId,
+        pinned: &ConfigSpec,
+    ) -> Result<Arc<dyn Target>, Failure> {
+        let mut spec = pinned.clone();
+        let present = configs::get(self.db(), config).await;
+        let present = present.map_err(super::backup::internal)?;
+        let present = present.map(|config| config.spec());
+        let secrets = present.filter(|present| present.target == spec.target);
+        for (name, entered) in secrets.map(|it| it.target_secrets).unwrap_or_default() {
+            if let Some(pinned) = spec.target_secrets.get_mut(&name)
+                && self.0.vault.get(self.db(), pinned).await.is_err()
+            {
+                *pinned = entered;
+            }
+        }
+        self.target(&spec).await
     }
 
     /// With what this process puts around every target.

@@ -2,7 +2,7 @@
 
 use rustix::fs::statvfs;
 
-use super::{Holdfast, Result};
+use super::{Holdfast, Result, Shipment};
 use crate::{
     log::{RebuildReport, Verification},
     readmodel::{apps, configs},
@@ -45,6 +45,8 @@ impl Holdfast {
         let mut checks = vec![self.check_engine().await, self.check_space()];
         checks.push(self.check_local_target().await);
         checks.extend(self.check_services().await?);
+        checks.extend(self.check_secrets().await?);
+        checks.extend(self.check_log_copies().await);
         Ok(checks)
     }
 
@@ -101,6 +103,47 @@ impl Holdfast {
             Ok(()) => good(NAME, local.describe()),
             Err(error) => bad(NAME, error.to_string(), error.hint()),
         }
+    }
+
+    /// Is every secret that a config names in the vault, and can it be read?
+    async fn check_secrets(&self) -> Result<Vec<Check>> {
+        let lost = self.lost_secrets().await?;
+        let told = lost.into_iter().map(|lost| {
+            bad(
+                "secret",
+                format!(
+                    "config {} ({}): its {} is not known",
+                    lost.config, lost.service, lost.name
+                ),
+                "Edit the config and enter it again; until then its backups fail.",
+            )
+        });
+        Ok(told.collect())
+    }
+
+    /// Has each target a copy of the log?
+    async fn check_log_copies(&self) -> Vec<Check> {
+        let head = self.log().head();
+        let instance = self.instance();
+        let told =
+            self.shipped()
+                .await
+                .into_iter()
+                .map(|Shipment { place, newest }| match newest {
+                    Ok(newest) => good(
+                        "log copy",
+                        format!(
+                            "{place}: {} of {head} events, as {instance}/{}",
+                            newest.last, newest.history
+                        ),
+                    ),
+                    Err(failure) => bad(
+                        "log copy",
+                        format!("{place}: {}", failure.message),
+                        &failure.hint,
+                    ),
+                });
+        told.collect()
     }
 
     /// Can each config's service be found, and does it run?

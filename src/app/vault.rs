@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     domain::{config::SecretRef, secret::Secret},
-    log::{LogError, Unit},
+    log::{LogError, LogKey, Unit},
 };
 
 const NONCE: usize = 24;
@@ -235,6 +235,15 @@ impl Vault {
             .map_err(|_| unreadable())?;
         let plain = String::from_utf8(plain).map_err(|_| unreadable())?;
         Ok(Secret::new(plain))
+    }
+
+    /// What signs the log that leaves the host: made from the master key, so that whoever keeps that keeps
+    /// this too.
+    pub fn log_key(&self) -> Option<LogKey> {
+        let mut sha = Sha256::new();
+        sha.update(b"holdfast.log-key.v1\0");
+        sha.update(self.key.0.expose());
+        LogKey::from_seed(&sha.finalize().into())
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {

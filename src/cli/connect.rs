@@ -36,6 +36,10 @@ struct FromEnvironment {
     engine: EngineArgs,
 }
 
+pub fn environment() -> anyhow::Result<EngineArgs> {
+    Ok(FromEnvironment::try_parse_from(["holdfast"])?.engine)
+}
+
 impl Connection {
     /// `works`: the command waits for background work, which a server in this process then does.
     pub async fn open(data: &DataArgs, to: &ServerArgs, works: bool) -> anyhow::Result<Self> {
@@ -56,8 +60,7 @@ impl Connection {
     }
 
     async fn own(data: &DataArgs, works: bool) -> anyhow::Result<Self> {
-        let environment = FromEnvironment::try_parse_from(["holdfast"])?;
-        let config = Config::new(data, &environment.engine)?;
+        let config = Config::new(data, &environment()?)?;
         let host = Host::open(&config, works, false).await?;
         let served = host.serve(Bound::to(([127, 0, 0, 1], 0).into()).await?);
         let token = host.holdfast().cli_token().expose().clone();

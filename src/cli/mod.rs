@@ -12,6 +12,7 @@ mod keys;
 mod log;
 mod output;
 mod own;
+mod recover;
 mod restores;
 mod runs;
 mod serve;
@@ -99,6 +100,8 @@ pub enum Command {
     /// Keys for the encryption of backups
     #[command(subcommand)]
     Key(keys::KeyCommand),
+    /// Bring the database back from a target, into an empty data folder
+    Recover(recover::RecoverArgs),
     /// Users
     #[command(subcommand)]
     User(users::UserCommand),
@@ -139,6 +142,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::System(own::SystemCommand::Restore { file }) => {
             return own::restore(&file, &cli.data, &cli.to, cli.output).await;
         }
+        Command::Recover(args) => return recover::run(args, &cli.data, cli.output).await,
         Command::Openapi => return output::text(&holdfast::web::api::document()),
         Command::Key(command) => return keys::run(&command, cli.output),
         _ => {}
@@ -176,6 +180,6 @@ async fn perform(command: Command, to: &Connection, format: Format) -> anyhow::R
         Command::User(command) => users::run(command, to, format).await,
         Command::Token(command) => tokens::run(command, to, format).await,
         Command::Webhooks(command) => webhooks::run(command, to, format).await,
-        Command::Serve(_) | Command::Openapi | Command::Key(_) => Ok(()),
+        Command::Serve(_) | Command::Recover(_) | Command::Openapi | Command::Key(_) => Ok(()),
     }
 }

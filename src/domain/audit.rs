@@ -44,4 +44,7 @@ pub enum AuditEvent {
     Exported {},
     #[serde(rename = "audit.read_models_rebuilt")]
     Rebuilt { events: u64 },
+    /// The log was brought back from a target, into an empty data folder.
+    #[serde(rename = "audit.recovered")]
+    Recovered { events: i64, instance: String },
 }

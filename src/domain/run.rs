@@ -195,6 +195,25 @@ pub enum RunCommand {
     /// The artifact is gone from the target.
     ConfirmPruned,
     Verify(VerificationCommand),
+    /// A backup was found in a target, and no run of it is known.
+    Adopt {
+        run: RunId,
+        app: AppId,
+        config: ConfigId,
+        found: Box<FoundBackup>,
+    },
+}
+
+/// A backup as its manifest tells of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundBackup {
+    pub pin: Pin,
+    pub artifact: Artifact,
+    pub fingerprint: Fingerprint,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    pub started_at: DateTime<Utc>,
+    pub finished_at: DateTime<Utc>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -278,6 +297,13 @@ pub enum RunEvent {
     /// Its target did not give it: that says nothing about the artifact.
     #[serde(rename = "run.artifact_unreadable")]
     ArtifactUnreadable { verification: u32, failure: Failure },
+    #[serde(rename = "run.adopted")]
+    Adopted {
+        run: RunId,
+        app: AppId,
+        config: ConfigId,
+        found: Box<FoundBackup>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -424,6 +450,20 @@ impl Aggregate for Run {
                 (true, true) => Ok(vec![]),
             },
             RunCommand::Verify(command) => verification::decide(self, command),
+            RunCommand::Adopt {
+                run,
+                app,
+                config,
+                found,
+            } => match self.status {
+                RunStatus::Absent => Ok(vec![RunEvent::Adopted {
+                    run,
+                    app,
+                    config,
+                    found,
+                }]),
+                _ => Err(Refusal::Conflict(format!("run {} exists", self.id))),
+            },
         }
     }
 
@@ -487,6 +527,21 @@ impl Aggregate for Run {
             }
             RunEvent::Expired { .. } | RunEvent::Discarded {} => self.expired = true,
             RunEvent::Pruned {} => self.pruned = true,
+            RunEvent::Adopted {
+                run,
+                app,
+                config,
+                found,
+            } => {
+                self.id = *run;
+                self.app = *app;
+                self.config = *config;
+                self.status = RunStatus::Success;
+                self.attempt = 1;
+                self.pin = Some(Box::new(found.pin.clone()));
+                self.artifact = Some(found.artifact.clone());
+                self.fingerprint = Some(found.fingerprint.clone());
+            }
         }
     }
 

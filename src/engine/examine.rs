@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     domain::{
-        manifest::{Artifact, Fingerprint, Manifest},
+        manifest::{Artifact, FORMAT, Fingerprint, Manifest},
         run::Stage,
     },
     strategy::Validator,
@@ -44,13 +44,27 @@ pub async fn run(
 
 /// The manifest of `artifact`, as it lies in the target; it must speak of this very artifact.
 pub async fn manifest(target: &dyn Target, artifact: &Artifact) -> Result<Manifest, Flaw> {
-    let key = layout::manifest_key(&Key::parse(&artifact.key)?)?;
+    let key = Key::parse(&artifact.key)?;
+    let manifest = found(target, &key).await?;
+    if manifest.artifact != *artifact {
+        let other = "its manifest speaks of another artifact than the log";
+        return Err(damaged(target, &key, other));
+    }
+    Ok(manifest)
+}
+
+/// The manifest beside `artifact`, of which the log knows nothing.
+pub async fn found(target: &dyn Target, artifact: &Key) -> Result<Manifest, Flaw> {
+    let key = layout::manifest_key(artifact)?;
     let bytes = collect(target, &key).await?;
     let manifest: Manifest = serde_json::from_slice(&bytes)
         .map_err(|error| damaged(target, &key, &format!("it is no manifest: {error}")))?;
-    if manifest.artifact != *artifact {
-        let other = "it speaks of another artifact than the log";
-        return Err(damaged(target, &key, other));
+    if manifest.format > FORMAT {
+        let newer = "a newer version of Holdfast wrote it";
+        return Err(damaged(target, &key, newer));
+    }
+    if manifest.artifact.key != artifact.as_str() {
+        return Err(damaged(target, &key, "it speaks of another artifact"));
     }
     Ok(manifest)
 }

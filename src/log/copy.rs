@@ -108,23 +108,28 @@ impl Log {
             position,
             head: hex::encode(hash),
         };
-        // One that was brought back and is copied before a server worked in it has the mark already.
-        let table = format!(
-            "DROP TABLE IF EXISTS {ORIGIN}; CREATE TABLE {ORIGIN} \
-             (copied_at BIGINT NOT NULL, position BIGINT NOT NULL, head TEXT NOT NULL)"
-        );
-        copy.execute_unprepared(&table).await?;
-        let values = [
-            origin.copied_at.into(),
-            origin.position.into(),
-            origin.head.clone().into(),
-        ];
-        let insert = format!("INSERT INTO {ORIGIN} (copied_at, position, head) VALUES (?, ?, ?)");
-        let backend = copy.get_database_backend();
-        let insert = Statement::from_sql_and_values(backend, insert, values);
-        copy.execute_raw(insert).await?;
+        set_origin(copy, &origin).await?;
         Ok(origin)
     }
+}
+
+/// Marks the database as a copy.
+pub async fn set_origin(copy: &impl ConnectionTrait, origin: &Origin) -> Result<(), DbErr> {
+    // One that was brought back and is copied before a server worked in it has the mark already.
+    let table = format!(
+        "DROP TABLE IF EXISTS {ORIGIN}; CREATE TABLE {ORIGIN} \
+         (copied_at BIGINT NOT NULL, position BIGINT NOT NULL, head TEXT NOT NULL)"
+    );
+    copy.execute_unprepared(&table).await?;
+    let values = [
+        origin.copied_at.into(),
+        origin.position.into(),
+        origin.head.clone().into(),
+    ];
+    let insert = format!("INSERT INTO {ORIGIN} (copied_at, position, head) VALUES (?, ?, ?)");
+    let backend = copy.get_database_backend();
+    let insert = Statement::from_sql_and_values(backend, insert, values);
+    copy.execute_raw(insert).await.map(|_| ())
 }
 
 /// What the database says of itself, when it is a copy that no server has begun to work with.

@@ -6,13 +6,17 @@
 //! - `chain` makes any later edit visible;
 //! - `projection` keeps read models in step, and rebuilds them;
 //! - `copy` takes and judges copies of the whole database;
+//! - `segment` is a piece of it as it leaves the host, `import` brings one back, `seal` signs;
 //! - `subscription` hands committed events to what reacts to them, from a checkpoint.
 
 mod chain;
 mod codec;
 mod copy;
 mod entity;
+mod import;
 mod projection;
+mod seal;
+mod segment;
 mod subscription;
 mod verify;
 mod writer;
@@ -22,8 +26,8 @@ use std::{path::Path, sync::Arc, time::Duration};
 use chrono::{DateTime, SubsecRound, Utc};
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
-    ColumnTrait, ConnectOptions, Database, DatabaseConnection, DbErr, EntityTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    ColumnTrait, ConnectOptions, Database, DatabaseConnection, DbErr, EntityTrait, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect,
 };
 use sqlx::{
     Connection,
@@ -36,7 +40,10 @@ pub use self::{
     copy::{
         CopyError, Examined, Origin, examine, forget_origin, has_unmerged, merge, origin, settle,
     },
+    import::{Import, ImportError},
     projection::{Projection, RebuildReport},
+    seal::LogKey,
+    segment::{MAX_PACKED, SegmentError},
     subscription::{Start, Subscriber, begin, run as subscribe},
     verify::{Finding, Verification},
     writer::Unit,
@@ -211,6 +218,40 @@ impl Log {
     /// Events after `position`, oldest first.
     pub async fn read_from(&self, position: i64, limit: u64) -> Result<Vec<Recorded>, LogError> {
         read_from(&self.db, position, limit).await
+    }
+
+    /// The events from `first` to `last` as they leave the host. The same ones give the same bytes.
+    pub async fn segment(&self, key: &LogKey, first: i64, last: i64) -> Result<Vec<u8>, LogError> {
+        let rows = entity::Entity::find()
+            .filter(entity::Column::Position.between(first, last))
+            .order_by_asc(entity::Column::Position)
+            .all(&self.db)
+            .await?;
+        segment::pack(&rows, key)
+            .map_err(|error| LogError::Database(DbErr::Custom(error.to_string())))
+    }
+
+    /// Whether a piece that came back holds the very events from `first` to `last` that are here, and the
+    /// server of this name signed it.
+    pub async fn is_ours(
+        &self,
+        packed: &[u8],
+        instance: &str,
+        first: i64,
+        last: i64,
+    ) -> Result<bool, LogError> {
+        let rows = segment::unpack(packed, instance).unwrap_or_default();
+        // Each event stands for all before it.
+        let Some(last) = rows.last().filter(|it| it.position == last) else {
+            return Ok(false);
+        };
+        if rows.first().is_none_or(|row| row.position != first) {
+            return Ok(false);
+        }
+        let same = entity::Entity::find()
+            .filter(entity::Column::Position.eq(last.position))
+            .filter(entity::Column::Hash.eq(last.hash.clone()));
+        Ok(same.count(&self.db).await? > 0)
     }
 
     /// Newest first.

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Cause, Log, LogError, Recorded, Unit, projection};
 
-const KIND: &str = "subscriber";
+pub(super) const KIND: &str = "subscriber";
 const BATCH: u64 = 200;
 
 /// Where a subscriber without a checkpoint begins.

@@ -10,7 +10,7 @@ use crate::{
         failure::Failure,
         ids::{AppId, ConfigId, RunId},
         manifest::{Artifact, Fingerprint},
-        run::{Obligation, Pin, RequestKey, RunEvent, Stage, Trigger},
+        run::{FoundBackup, Obligation, Pin, RequestKey, RunEvent, Stage, Trigger},
         verification::Damage,
     },
     log::Recorded,
@@ -162,6 +162,12 @@ impl ReadModel for Runs {
             row.request_key = key.as_ref().map(|key| key.0.clone());
             return Some(row);
         }
+        if let RunEvent::Adopted {
+            app, config, found, ..
+        } = change
+        {
+            return Some(adopted(RunId(event.stream.id), *app, *config, found));
+        }
         row.map(|mut row| {
             row.evolve(change, at);
             row
@@ -207,10 +213,32 @@ fn requested(run: RunId, app: AppId, config: ConfigId, trigger: &str, at: i64) -
     }
 }
 
+/// As if it had been run here; that it was found whole is for a verification to say.
+fn adopted(run: RunId, app: AppId, config: ConfigId, found: &FoundBackup) -> Model {
+    let (start, end) = (found.started_at, found.finished_at);
+    let artifact = &found.artifact;
+    Model {
+        status: "success".to_owned(),
+        attempt: 1,
+        size_bytes: i64::try_from(artifact.stored_bytes).ok(),
+        raw_bytes: i64::try_from(artifact.raw_bytes).ok(),
+        checksum: Some(artifact.stored_sha256.clone()),
+        file_path: Some(artifact.key.clone()),
+        started_at: Some(start.timestamp_millis()),
+        finished_at: Some(end.timestamp_millis()),
+        warnings: to_json(&found.warnings),
+        pin: Some(to_json(&found.pin)),
+        artifact: Some(to_json(artifact)),
+        fingerprint: Some(to_json(&found.fingerprint)),
+        looked_at: Some(0),
+        ..requested(run, app, config, "found", start.timestamp_millis())
+    }
+}
+
 impl Model {
     fn evolve(&mut self, change: &RunEvent, at: i64) {
         match change {
-            RunEvent::Requested { .. } | RunEvent::HookRan { .. } => {}
+            RunEvent::Requested { .. } | RunEvent::Adopted { .. } | RunEvent::HookRan { .. } => {}
             RunEvent::Started { attempt, pin } => {
                 "running".clone_into(&mut self.status);
                 self.phase.clear();
@@ -579,6 +607,17 @@ pub async fn verifying(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
     Entity::find()
         .filter(Column::Verifying.is_not_null())
         .order_by_asc(Column::Id)
+        .all(db)
+        .await
+}
+
+/// Where artifacts of any run lie or lay, whatever became of them.
+pub async fn keys(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
+    Entity::find()
+        .select_only()
+        .column(Column::FilePath)
+        .filter(Column::FilePath.is_not_null())
+        .into_tuple()
         .all(db)
         .await
 }

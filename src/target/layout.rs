@@ -102,6 +102,71 @@ pub fn artifact_of(manifest: &Key) -> Option<Key> {
     Key::parse(artifact).ok()
 }
 
+/// Whether a name can be that of an artifact: of the form that [`artifact_key`] gives, and no manifest's.
+pub fn may_be_artifact(key: &Key) -> bool {
+    let is_id = |part: &str| part.parse::<u32>().is_ok();
+    key.folders().count() == 2
+        && key.folders().nth(1).is_some_and(is_id)
+        && artifact_of(key).is_none()
+}
+
+const LOG_FOLDER: &str = "holdfast-log";
+const SEGMENT_SUFFIX: &str = ".jsonl.gz";
+/// Hexadecimal digits of what names a server.
+const INSTANCE: usize = 32;
+
+/// A piece of a server's log as it lies in a target: whose, of which of its histories, and the positions of
+/// its first and last event. An app may be called like the folder: no config's id looks like an instance.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Segment {
+    pub instance: String,
+    /// From 1. A server that goes on from an older state of its log begins another one.
+    pub history: u32,
+    pub first: i64,
+    pub last: i64,
+}
+
+impl Segment {
+    /// `holdfast-log/{instance}/{history}/{first}-{last}.jsonl.gz`
+    pub fn key(&self) -> Result<Key, TargetError> {
+        let folder = segment_folder(&self.instance);
+        let (history, first, last) = (self.history, self.first, self.last);
+        Key::parse(&format!(
+            "{folder}{history}/{first:012}-{last:012}{SEGMENT_SUFFIX}"
+        ))
+    }
+
+    /// `None` when `key` is no segment's name.
+    pub fn of(key: &Key) -> Option<Self> {
+        let mut folders = key.folders();
+        let (log, instance) = (folders.next()?, folders.next()?);
+        let history = folders.next()?.parse().ok()?;
+        let is_instance =
+            instance.len() == INSTANCE && instance.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let (first, last) = key.name().strip_suffix(SEGMENT_SUFFIX)?.split_once('-')?;
+        let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+        let fits = log == LOG_FOLDER && is_instance && 0 < first && first <= last;
+        let segment = Self {
+            instance: instance.to_owned(),
+            history,
+            first,
+            last,
+        };
+        // Only the name that it would be given: another with leading zeros would be another object.
+        (fits && segment.key().is_ok_and(|same| same == *key)).then_some(segment)
+    }
+}
+
+/// Prefix of all that any server's log left in a target.
+pub fn log_folder() -> String {
+    format!("{LOG_FOLDER}/")
+}
+
+/// Prefix of a server's log segments.
+pub fn segment_folder(instance: &str) -> String {
+    format!("{LOG_FOLDER}/{instance}/")
+}
+
 /// Name of a file while it is being written; `unique` differs for every put of every process.
 pub fn partial_name(unique: &str) -> String {
     format!(".{unique}{PARTIAL_SUFFIX}")

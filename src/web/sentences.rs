@@ -191,6 +191,10 @@ fn of_run(event: &RunEvent) -> String {
         ),
         RunEvent::Discarded {} => "Let go with its config".to_owned(),
         RunEvent::Pruned {} => "Its backup was deleted".to_owned(),
+        RunEvent::Adopted { found, .. } => format!(
+            "Found in its target, with a manifest and without a run: {}",
+            found.artifact.key
+        ),
         RunEvent::VerificationRequested { .. } => "Verification requested".to_owned(),
         RunEvent::VerificationPassed { .. } => {
             "Verified: the backup is whole and can be restored".to_owned()
@@ -312,6 +316,10 @@ fn of_audit(event: &AuditEvent) -> String {
             copied_at.format("%a %-d %b, %H:%M UTC")
         ),
         AuditEvent::Exported {} => "Audit log exported".to_owned(),
+        AuditEvent::Recovered { events, instance } => format!(
+            "Recovered {} of the server {instance} from a target",
+            words::plural(usize::try_from(*events).unwrap_or(usize::MAX), "event")
+        ),
         AuditEvent::Rebuilt { events } => format!(
             "Read models rebuilt from {}",
             words::plural(usize::try_from(*events).unwrap_or(usize::MAX), "event")

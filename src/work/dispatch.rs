@@ -9,6 +9,8 @@ use super::{flow, queue, queue::Bells};
 use crate::failpoint;
 use crate::log::{self, Log, LogError, Recorded, Start, Subscriber, Unit};
 
+pub const NAME: &str = "dispatcher";
+
 struct Dispatcher {
     bells: Bells,
 }
@@ -16,7 +18,7 @@ struct Dispatcher {
 #[async_trait]
 impl Subscriber for Dispatcher {
     fn name(&self) -> &'static str {
-        "dispatcher"
+        NAME
     }
 
     fn start(&self) -> Start {

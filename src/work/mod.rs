@@ -8,6 +8,7 @@
 //! - `dispatch`: from the log to the queue;
 //! - `notify`: what is told to webhooks, and the loop that sends it;
 //! - `worker`: takes jobs and is watched over;
+//! - `ship`: the log on its way to the targets;
 //! - `tick`: what comes due by the clock.
 
 mod dispatch;
@@ -15,6 +16,7 @@ mod flow;
 mod job;
 pub mod notify;
 mod queue;
+mod ship;
 mod tick;
 mod worker;
 
@@ -24,6 +26,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::worker::{Health, WorkerHealth};
+
+/// Who reacts to events: after a recovery they begin behind what was recovered.
+pub const SUBSCRIBERS: [&str; 2] = [dispatch::NAME, notify::NAME];
+
 use crate::app::{AppError, Holdfast};
 
 /// All background work of one process.
@@ -65,6 +71,7 @@ impl Work {
         tasks.spawn(notify::listen(holdfast.clone(), stop.clone()));
         tasks.spawn(notify::deliver(holdfast.clone(), stop.clone()));
         tasks.spawn(tick::slots(holdfast.clone(), stop.clone()));
+        tasks.spawn(ship::run(holdfast.clone(), stop.clone()));
         tasks.spawn(tick::run(holdfast.clone(), stop.clone()));
         tasks.spawn(tick::labels(holdfast.clone(), stop.clone()));
         Ok(Self {

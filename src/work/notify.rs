@@ -15,6 +15,8 @@ use crate::{
 const LOOK: Duration = Duration::from_secs(2);
 const PAUSE: Duration = Duration::from_secs(5);
 
+pub const NAME: &str = "notifier";
+
 struct Notifier {
     holdfast: Holdfast,
 }
@@ -22,7 +24,7 @@ struct Notifier {
 #[async_trait]
 impl Subscriber for Notifier {
     fn name(&self) -> &'static str {
-        "notifier"
+        NAME
     }
 
     fn start(&self) -> Start {

@@ -73,6 +73,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sea_orm", &["log", "readmodel", "app", "work/queue.rs"]),
     ("sqlx", &["log", "work"]),
     ("migration", &["log"]),
+    ("ring", &["log/seal.rs", "notify"]),
+    ("flate2", &["engine", "log/segment.rs"]),
     ("libdeflater", &["engine"]),
     ("zstd", &["engine"]),
     ("async_compression", &["engine"]),
@@ -91,7 +93,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("fast_qr", &["web"]),
     ("base64", &["notify"]),
     ("indicatif", &["cli"]),
-    ("anyhow", &["config.rs", "bootstrap.rs", "main.rs", "cli"]),
+    (
+        "anyhow",
+        &["config.rs", "bootstrap.rs", "bootstrap", "main.rs", "cli"],
+    ),
     (
         "tokio",
         &[
@@ -108,6 +113,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "main.rs",
             "cli",
             "bootstrap.rs",
+            "bootstrap",
         ],
     ),
 ];

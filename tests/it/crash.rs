@@ -291,6 +291,9 @@ fn files(root: &Path) -> BTreeSet<String> {
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            if entry.file_name() == "holdfast-log" {
+                continue; // no artifact's, and what a kill leaves of it is taken away later
+            }
             if entry.path().is_dir() {
                 folders.push(entry.path());
             } else {

@@ -122,7 +122,16 @@ impl House {
     }
 
     async fn open(is_dump: IsDump, stall: u64, change: impl FnOnce(&mut Settings)) -> Self {
-        let data = TempDir::new().unwrap();
+        Self::at(TempDir::new().unwrap(), is_dump, stall, change).await
+    }
+
+    /// In a data folder that may have something in it.
+    pub async fn at(
+        data: TempDir,
+        is_dump: IsDump,
+        stall: u64,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let args = DataArgs {
             data_dir: data.path().to_owned(),
         };

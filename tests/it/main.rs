@@ -33,6 +33,7 @@ mod pages;
 mod postgres;
 mod promises;
 mod proxy;
+mod recovery;
 mod redis;
 mod retention;
 mod samples;

@@ -16,7 +16,7 @@ use holdfast::domain::{
     lateness::Overdue,
     manifest::{Artifact, Compression, Fingerprint, Source},
     restore::{Destination, Kept, RestoreEvent, RestoreSource, Step, Upload},
-    run::{Obligation, Pin, RunEvent, Stage, Trigger},
+    run::{FoundBackup, Obligation, Pin, RunEvent, Stage, Trigger},
     slots::{MissedPolicy, Slots},
     verification::Damage,
     webhook::{Topic, WebhookEvent, WebhookSpec},
@@ -279,6 +279,19 @@ pub fn all() -> Vec<Event> {
         },
         RunEvent::VerificationRequested { verification: 4 },
         RunEvent::VerificationPassed { verification: 4 },
+        RunEvent::Adopted {
+            run: RunId(12),
+            app,
+            config,
+            found: Box::new(FoundBackup {
+                pin: *pin(),
+                artifact: artifact(),
+                fingerprint: fingerprint(),
+                warnings: vec!["a file changed".into()],
+                started_at: time(),
+                finished_at: time(),
+            }),
+        },
     ];
     events.extend(run.map(Event::from));
     events.extend(restore_events(app).map(Event::from));
@@ -337,6 +350,10 @@ pub fn all() -> Vec<Event> {
         },
         AuditEvent::Exported {},
         AuditEvent::Rebuilt { events: 99 },
+        AuditEvent::Recovered {
+            events: 99,
+            instance: "ab".repeat(16),
+        },
     ];
     events.extend(audit.map(Event::from));
     let webhook = [

@@ -1,7 +1,12 @@
 //! A server without containers, whose runs are there because the test says so: their artifacts went
 //! through the real pipeline and lie in a real folder, as those of real runs would.
 
-use std::{fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -67,7 +72,14 @@ impl Shelf {
     pub async fn of(spec: ConfigSpec) -> Self {
         let data = TempDir::new().unwrap();
         let mut shelf = Self::open(data, Duration::ZERO).await;
-        let log = shelf.holdfast.log();
+        shelf.found(spec).await;
+        shelf.start().await;
+        shelf
+    }
+
+    /// The first events: app 1 and config 1.
+    pub async fn found(&self, spec: ConfigSpec) {
+        let log = self.holdfast.log();
         let command = AppCommand::Register {
             app: AppId(1),
             slug: "shop".into(),
@@ -84,16 +96,10 @@ impl Shelf {
         log.execute::<BackupConfig>(Cause::system("test"), 1, command)
             .await
             .unwrap();
-        shelf.start().await;
-        shelf
     }
 
-    async fn open(data: TempDir, verify_every: Duration) -> Self {
-        let args = DataArgs {
-            data_dir: data.path().to_owned(),
-        };
-        let mut config = Config::new(&args, &engine_args()).unwrap();
-        config.settings.retry_base = Duration::from_millis(20);
+    pub async fn open(data: TempDir, verify_every: Duration) -> Self {
+        let mut config = config(data.path());
         config.settings.verify_every = verify_every;
         let engine = FakeEngine::with("shop-db");
         let opened = bootstrap::open_with(&config, engine, None).await.unwrap();
@@ -145,6 +151,14 @@ impl Shelf {
         self.claim(run, manifest).await
     }
 
+    /// Of a run that is at work, as far as the log says.
+    pub async fn begin(&self, like: RunId) -> RunId {
+        let done = self.run(like).await;
+        let run = like.0 + 1;
+        let commands = beginning(run, Box::new(done.pin().unwrap()));
+        self.tell(run, commands.into()).await
+    }
+
     /// The events of a run that stored what `manifest` says.
     async fn claim(&self, run: i64, manifest: Manifest) -> RunId {
         let config = readmodel_spec(self).await;
@@ -154,16 +168,8 @@ impl Shelf {
             source: manifest.source,
             key: manifest.artifact.key.clone(),
         });
-        let commands = [
-            RunCommand::Request {
-                run: RunId(run),
-                app: AppId(1),
-                config: ConfigId(1),
-                trigger: Trigger::Manual,
-                key: None,
-                slot: None,
-            },
-            RunCommand::Start { attempt: 1, pin },
+        let mut commands = Vec::from(beginning(run, pin));
+        commands.extend([
             RunCommand::Reach {
                 attempt: 1,
                 stage: Stage::Commit,
@@ -174,7 +180,11 @@ impl Shelf {
                 fingerprint: manifest.fingerprint,
                 warnings: vec![],
             },
-        ];
+        ]);
+        self.tell(run, commands).await
+    }
+
+    async fn tell(&self, run: i64, commands: Vec<RunCommand>) -> RunId {
         let done = self
             .holdfast
             .log()
@@ -225,6 +235,30 @@ impl Shelf {
             changed.await.expect("it stays as it is").unwrap();
         }
     }
+}
+
+fn beginning(run: i64, pin: Box<Pin>) -> [RunCommand; 2] {
+    [
+        RunCommand::Request {
+            run: RunId(run),
+            app: AppId(1),
+            config: ConfigId(1),
+            trigger: Trigger::Manual,
+            key: None,
+            slot: None,
+        },
+        RunCommand::Start { attempt: 1, pin },
+    ]
+}
+
+/// What a server in that folder is told.
+pub fn config(data: &Path) -> Config {
+    let args = DataArgs {
+        data_dir: data.to_owned(),
+    };
+    let mut config = Config::new(&args, &engine_args()).unwrap();
+    config.settings.retry_base = Duration::from_millis(20);
+    config
 }
 
 async fn readmodel_spec(shelf: &Shelf) -> ConfigSpec {

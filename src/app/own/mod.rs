@@ -32,7 +32,7 @@ use crate::{
 /// Of the strategy, in configs, runs and manifests. Not among those that a config of an app may name.
 pub const KIND: &str = "own";
 /// Stands for app, service and container.
-const NAME: &str = "holdfast";
+pub(super) const NAME: &str = "holdfast";
 const COMPACT: &str = "compact";
 
 /// True when the config asks for compact copies.

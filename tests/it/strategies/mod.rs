@@ -14,6 +14,8 @@ mod sqlite;
 mod steps;
 mod volume;
 
+pub use self::sqlite::Sqlite;
+
 use std::collections::BTreeMap;
 
 use holdfast::{
