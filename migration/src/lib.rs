@@ -17,6 +17,7 @@ mod m20261130_000040_pings;
 mod m20261130_000041_grants;
 mod m20261130_000042_second_factors;
 mod m20261130_000050_totals;
+mod m20261130_000070_copies;
 
 pub struct Migrator;
 
@@ -38,6 +39,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000041_grants::Migration),
             Box::new(m20261130_000042_second_factors::Migration),
             Box::new(m20261130_000050_totals::Migration),
+            Box::new(m20261130_000070_copies::Migration),
         ]
     }
 }

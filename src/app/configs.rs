@@ -6,8 +6,12 @@ use std::collections::BTreeMap;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AppError, Caller, EncryptionInput, Holdfast, Result, Vault, encryption::NewEncryption, hooks,
-    runs::job_name, sites, slots,
+    AppError, Caller, EncryptionInput, Holdfast, Result, Vault,
+    copies::{CopyInput, NewCopies},
+    encryption::NewEncryption,
+    hooks,
+    runs::job_name,
+    sites, slots,
 };
 use crate::{
     domain::{
@@ -68,6 +72,8 @@ pub struct ConfigInput {
     pub enabled: Option<bool>,
     pub compression: Option<String>,
     pub encryption: Option<EncryptionInput>,
+    /// In place of all that the config has.
+    pub copies: Option<Vec<CopyInput>>,
     /// `count`, `time` (or `days`), `gfs`.
     pub retention_mode: Option<String>,
     pub retention_count: Option<u32>,
@@ -98,6 +104,7 @@ pub(super) struct Draft {
     encryption: Option<NewEncryption>,
     credentials: BTreeMap<String, Secret>,
     target_secrets: BTreeMap<String, Secret>,
+    copies: NewCopies,
     /// The address of a new switch.
     ping: Option<Address>,
 }
@@ -259,6 +266,7 @@ impl Holdfast {
         {
             errors.add("ping_url", error.to_string());
         }
+        errors.merge(self.check_copies(&draft.spec.copies, &draft.copies).await?);
         errors.into_result()?;
         if let Some(strategy) = strategy {
             self.look(app, &draft.spec, strategy, options).await?;
@@ -412,12 +420,20 @@ impl Draft {
                 Err(problem) => errors.add("ping_url", problem.to_string()),
             },
         }
+        let copies = match NewCopies::merge(&mut spec.copies, input.copies) {
+            Ok(copies) => copies,
+            Err(problems) => {
+                errors.merge(Err(problems));
+                NewCopies::default()
+            }
+        };
         errors.into_result()?;
         Ok(Self {
             spec,
             encryption,
             credentials,
             target_secrets,
+            copies,
             ping,
         })
     }
@@ -442,6 +458,7 @@ impl Draft {
                 url: vault.seal(unit, &address.secret()).await?,
             }));
         }
+        self.copies.seal(&mut spec.copies, vault, unit).await?;
         Ok(spec)
     }
 }

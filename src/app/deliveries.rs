@@ -225,7 +225,8 @@ impl Holdfast {
                 }
                 if let RunEvent::Failed { failure, .. }
                 | RunEvent::VerificationFailed { failure, .. }
-                | RunEvent::ArtifactUnreadable { failure, .. } = change
+                | RunEvent::ArtifactUnreadable { failure, .. }
+                | RunEvent::CopyFailed { failure, .. } = change
                 {
                     about = tell(&mut data, failure);
                 }

@@ -11,6 +11,7 @@ mod caller;
 mod changes;
 mod composed;
 mod configs;
+mod copies;
 mod coverage;
 mod deliveries;
 mod detect;
@@ -58,6 +59,7 @@ pub use self::{
     caller::Caller,
     changes::Change,
     configs::{Artifacts, ConfigInput, KeepInput, MASK},
+    copies::CopyInput,
     coverage::Unprotected,
     deliveries::Delivery,
     detect::{Detection, Origin, Project, Service},

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sea_orm::DbErr;
 use tokio_util::sync::CancellationToken;
 
-use super::{Holdfast, restore::internal, restores::DestinationNow, sites, uploads};
+use super::{Holdfast, copies::Lying, restore::internal, restores::DestinationNow, sites, uploads};
 use crate::{
     docker::DockerError,
     domain::{
@@ -16,6 +16,7 @@ use crate::{
         manifest::{Fingerprint, Manifest},
         restore::{Restore, RestoreSource, Upload},
     },
+    engine::examine,
     readmodel::{apps, configs, runs},
     strategy::{Probe, Site, Strategy},
     target::Target,
@@ -27,6 +28,14 @@ pub(super) struct PlaceOfRestore {
     app: apps::Model,
     pub strategy: &'static dyn Strategy,
     pub site: Site,
+}
+
+/// An artifact that can be brought back.
+pub(super) struct Found {
+    pub manifest: Manifest,
+    pub target: Arc<dyn Target>,
+    /// Which copy, when it is not in the first target.
+    pub copy: Option<String>,
 }
 
 /// What is brought back.
@@ -101,22 +110,41 @@ impl Holdfast {
         })
     }
 
-    /// What is brought back, and where it lies.
-    pub(super) async fn artifact_of(
+    /// What is brought back, in each place where it was found, the first target first. At least one; with
+    /// it, why places before it were passed over.
+    pub(super) async fn artifacts_of(
         &self,
         place: &PlaceOfRestore,
-    ) -> Result<(Manifest, Arc<dyn Target>), Failure> {
-        match &place.backup {
-            Backup::Run(run) => Ok((
-                self.read_manifest(run).await?,
-                self.target_of_run(ConfigId(run.backup_config_id), &pinned_spec(run)?)
-                    .await?,
-            )),
+    ) -> Result<(Vec<Found>, Vec<String>), Failure> {
+        let run = match &place.backup {
+            Backup::Run(run) => run,
             Backup::Upload(upload) => {
-                let manifest = uploads::manifest(upload, &place.app, self.log().now());
-                Ok((manifest, self.scratch()?))
+                let found = Found {
+                    manifest: uploads::manifest(upload, &place.app, self.log().now()),
+                    target: self.scratch()?,
+                    copy: None,
+                };
+                return Ok((vec![found], Vec::new()));
+            }
+        };
+        let none = || Failure::permanent("the run has no artifact", "Choose a successful run.");
+        let artifact = run.artifact().ok_or_else(none)?;
+        let (mut found, mut failures) = (Vec::new(), Vec::new());
+        for Lying { target, copy } in self.places_of(run).await? {
+            match examine::manifest(&*target, &artifact).await {
+                Ok(manifest) => found.push(Found {
+                    manifest,
+                    target,
+                    copy,
+                }),
+                Err(flaw) => failures.push(Failure::from(flaw)),
             }
         }
+        if found.is_empty() {
+            return Err(failures.into_iter().next().unwrap_or_else(none));
+        }
+        let passed = failures.into_iter().map(|failure| failure.message);
+        Ok((found, passed.collect()))
     }
 
     /// How to work in `service`. The pin says what was backed up and how; who may log in today, the

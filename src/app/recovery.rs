@@ -143,6 +143,8 @@ impl Holdfast {
         for config in all {
             let spec = config.spec();
             let named = spec.credentials.iter().chain(&spec.target_secrets);
+            let further = spec.copies.iter().flat_map(|copy| &copy.secrets);
+            let named = named.chain(further);
             for (name, reference) in named {
                 if self.0.vault.get(self.db(), reference).await.is_err() {
                     lost.push(LostSecret {

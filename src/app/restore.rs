@@ -5,7 +5,10 @@ use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AppError, Holdfast, Result, journal::RestoreJournal, place::PlaceOfRestore, restores::job_name,
+    AppError, Holdfast, Result,
+    journal::RestoreJournal,
+    place::{Found, PlaceOfRestore},
+    restores::job_name,
     sites,
 };
 use crate::{
@@ -66,8 +69,8 @@ impl Holdfast {
             .restore_place(state, cancel)
             .await
             .map_err(RestoreError::Artifact)?;
-        let (manifest, target) = self
-            .artifact_of(&place)
+        let (mut places, mut passed) = self
+            .artifacts_of(&place)
             .await
             .map_err(RestoreError::Artifact)?;
         let keys = self
@@ -97,7 +100,12 @@ impl Holdfast {
         failpoint::hit("restore.after_start");
         let job = self.0.hub.begin(job_name(state.id));
         let journal = self.journal(attempt, &job, state.id, &place);
-        let order = Order {
+        let Found {
+            manifest,
+            target,
+            mut copy,
+        } = places.remove(0);
+        let mut order = Order {
             restore: state.id.0,
             strategy: place.strategy,
             site: place.site,
@@ -105,7 +113,23 @@ impl Holdfast {
             manifest,
             keys,
         };
-        restore::run(&order, &journal, &job).await
+        let mut others = places.into_iter();
+        loop {
+            let failure = match restore::run(&order, &journal, &job).await {
+                Err(RestoreError::Artifact(failure)) if !cancel.is_cancelled() => failure,
+                Err(error) => return Err(error),
+                Ok(mut restored) => {
+                    restored.warnings.extend(read_from(copy, &passed));
+                    return Ok(restored);
+                }
+            };
+            // Nothing has been touched: what is wrong with one copy need not be with the next.
+            let Some(next) = others.next() else {
+                return Err(RestoreError::Artifact(failure));
+            };
+            passed.push(failure.message);
+            (order.manifest, order.target, copy) = (next.manifest, next.target, next.copy);
+        }
     }
 
     /// How a restore that did not succeed ends. Whatever may have been left is settled first.
@@ -253,6 +277,12 @@ impl Holdfast {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Said of a restore that did not read from the first target.
+fn read_from(copy: Option<String>, passed: &[String]) -> Option<String> {
+    let why = passed.join("; ");
+    copy.map(|copy| format!("it was read from the copy in {copy}, because {why}"))
 }
 
 /// The container by its name, not its id.

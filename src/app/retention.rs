@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use sea_orm::{ConnectionTrait, DbErr};
 
-use super::{Caller, Holdfast, Result, runs::job_name};
+use super::{AppError, Caller, Holdfast, Result, runs::job_name};
 use crate::{
     domain::{
         failure::Failure,
@@ -77,7 +77,7 @@ impl Holdfast {
         Ok(expired.await?)
     }
 
-    /// Deletes the artifact of a run that was let go. `Err` brings the job back.
+    /// Deletes the artifact of a run that was let go, and every copy of it. `Err` brings the job back.
     pub async fn prune(&self, id: RunId) -> Result<()> {
         let (run, _) = self.log().load::<Run>(id.0).await?;
         let (true, false, Some(pin), Some(artifact)) =
@@ -85,9 +85,17 @@ impl Holdfast {
         else {
             return Ok(());
         };
+        if self.stops_copies(&run) {
+            return Err(AppError::Conflict(format!(
+                "a copy of run {id} is being made"
+            )));
+        }
+        // What one target cannot do now is no reason to leave the others full.
+        let copies = self.prune_copies(&run).await;
         let target = self.target_of_run(run.config, &pin.spec).await?;
         let key = Key::parse(&artifact.key).map_err(Failure::from)?;
         prune::run(&*target, &key).await?;
+        copies?;
         failpoint::hit("prune.after_delete");
         let cause = Cause::system(job_name(id));
         self.log()

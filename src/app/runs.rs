@@ -31,6 +31,8 @@ pub struct Download {
     /// Of the stored bytes, lower hex.
     pub sha256: String,
     pub body: ByteStream,
+    /// Which copy it is, when it is not read from the first target.
+    pub copy: Option<String>,
 }
 
 impl Holdfast {
@@ -180,17 +182,16 @@ impl Holdfast {
         range: Option<Range<u64>>,
     ) -> Result<Download> {
         let run = self.run_to_act_on(caller, id).await?;
-        let (pin, artifact) = downloadable(&run)?;
+        let (_, artifact) = downloadable(&run)?;
         let key = Key::parse(&artifact.key).map_err(Failure::from)?;
-        let config = ConfigId(run.backup_config_id);
-        let target = self.target_of_run(config, &pin.spec).await?;
-        let body = target.get(&key, range).await.map_err(Failure::from)?;
+        let (body, copy) = self.first_body(&run, &key, range).await?;
         self.note_download(caller, &run).await?;
         Ok(Download {
             name: key.name().to_owned(),
             size: artifact.stored_bytes,
             sha256: artifact.stored_sha256,
             body,
+            copy,
         })
     }
 
@@ -221,17 +222,25 @@ impl Holdfast {
         Ok(())
     }
 
-    /// The run's manifest, read back from its target and checked against what the log says.
+    /// The run's manifest, read back from the first place that has it, and checked against what the log says.
     pub(super) async fn read_manifest(&self, run: &runs::Model) -> Result<Manifest, Failure> {
-        let (Some(pin), Some(artifact)) = (run.pin(), run.artifact()) else {
+        let Some(artifact) = run.artifact() else {
             return Err(Failure::permanent(
                 format!("run {} has no backup: it is {}", run.id, run.status),
                 "Choose a successful run.",
             ));
         };
-        let config = ConfigId(run.backup_config_id);
-        let target = self.target_of_run(config, &pin.spec).await?;
-        Ok(examine::manifest(&*target, &artifact).await?)
+        let mut first = None;
+        for place in self.places_of(run).await? {
+            match examine::manifest(&*place.target, &artifact).await {
+                Ok(manifest) => return Ok(manifest),
+                Err(flaw) => drop(first.get_or_insert(flaw)),
+            }
+        }
+        Err(first.map_or_else(
+            || Failure::permanent("the run has no backup", ""),
+            Failure::from,
+        ))
     }
 }
 

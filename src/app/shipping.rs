@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 
 use super::{AppError, Holdfast, Result, backup::internal};
 use crate::{
-    domain::{config::ConfigSpec, failure::Failure, ids::ConfigId},
+    domain::{copies::FurtherTarget, failure::Failure, ids::ConfigId},
     failpoint,
     log::{LogKey, MAX_PACKED},
     readmodel::configs,
@@ -200,25 +200,26 @@ impl Holdfast {
         configs.extend(own.filter(|own| own.removed_at.is_none()));
         let mut targets = BTreeMap::new();
         for config in configs {
-            let spec = config.spec();
-            let id = format!("{} {:?}", spec.target, spec.target_settings);
-            let is_open = |known: &InUse| known.target.is_ok();
-            if targets.get(&id).is_some_and(is_open) {
-                continue;
+            for at in config.spec().targets() {
+                let id = format!("{} {:?}", at.target, at.settings);
+                let is_open = |known: &InUse| known.target.is_ok();
+                if targets.get(&id).is_some_and(is_open) {
+                    continue;
+                }
+                let target = self.target_at(&at).await;
+                let place = match &target {
+                    Ok(target) => place(&**target, &at),
+                    Err(_) => format!("a target of config {}", config.id),
+                };
+                targets.insert(id, InUse { place, target });
             }
-            let target = self.target(&spec).await;
-            let place = match &target {
-                Ok(target) => place(&**target, &spec),
-                Err(_) => format!("the target of config {}", config.id),
-            };
-            targets.insert(id, InUse { place, target });
         }
         Ok(targets)
     }
 }
 
-fn place(target: &dyn Target, spec: &ConfigSpec) -> String {
-    let prefix = spec.target_settings.get("prefix").map(String::as_str);
+fn place(target: &dyn Target, at: &FurtherTarget) -> String {
+    let prefix = at.settings.get("prefix").map(String::as_str);
     match prefix.filter(|prefix| !prefix.is_empty()) {
         Some(prefix) => format!("{}, below {prefix}", target.describe()),
         None => target.describe(),

@@ -14,6 +14,7 @@ use crate::{
     docker::{Container, DockerError},
     domain::{
         config::{ConfigSpec, SecretRef},
+        copies::FurtherTarget,
         failure::{Failure, FieldErrors},
         ids::ConfigId,
         secret::Secret,
@@ -102,12 +103,17 @@ impl Holdfast {
         })
     }
 
+    /// Where a config stores first.
     pub(super) async fn target(&self, spec: &ConfigSpec) -> Result<Arc<dyn Target>, Failure> {
+        self.target_at(&spec.first_target()).await
+    }
+
+    pub(super) async fn target_at(&self, at: &FurtherTarget) -> Result<Arc<dyn Target>, Failure> {
         let settings = Settings {
-            plain: spec.target_settings.clone(),
-            secrets: self.secrets(&spec.target_secrets).await?,
+            plain: at.settings.clone(),
+            secrets: self.secrets(&at.secrets).await?,
         };
-        let kind = target::kind(&spec.target).ok_or_else(|| unknown("target", &spec.target))?;
+        let kind = target::kind(&at.target).ok_or_else(|| unknown("target", &at.target))?;
         let target = kind.open(&self.0.place, &settings).map_err(|errors| {
             let problems: Vec<String> = errors.0.into_values().collect();
             Failure::permanent(
@@ -125,19 +131,48 @@ impl Holdfast {
         config: ConfigId,
         pinned: &ConfigSpec,
     ) -> Result<Arc<dyn Target>, Failure> {
-        let mut spec = pinned.clone();
+        let mut at = pinned.first_target();
+        let present = self.present_targets(config).await?;
+        let same = present.iter().find(|present| present.target == at.target);
+        if let Some(present) = same {
+            self.entered_anew(&mut at, present).await;
+        }
+        self.target_at(&at).await
+    }
+
+    /// The same of a further target.
+    pub(super) async fn further_target_of_run(
+        &self,
+        config: ConfigId,
+        pinned: &FurtherTarget,
+    ) -> Result<Arc<dyn Target>, Failure> {
+        let mut at = pinned.clone();
+        let present = self.present_targets(config).await?;
+        let same = |present: &&FurtherTarget| {
+            present.target == at.target && present.settings == at.settings
+        };
+        if let Some(present) = present.iter().find(same).cloned() {
+            self.entered_anew(&mut at, &present).await;
+        }
+        self.target_at(&at).await
+    }
+
+    /// Where the config stores today, its first target first.
+    async fn present_targets(&self, config: ConfigId) -> Result<Vec<FurtherTarget>, Failure> {
         let present = configs::get(self.db(), config).await;
         let present = present.map_err(super::backup::internal)?;
-        let present = present.map(|config| config.spec());
-        let secrets = present.filter(|present| present.target == spec.target);
-        for (name, entered) in secrets.map(|it| it.target_secrets).unwrap_or_default() {
-            if let Some(pinned) = spec.target_secrets.get_mut(&name)
+        Ok(present.map_or_else(Vec::new, |config| config.spec().targets().collect()))
+    }
+
+    /// Takes each secret that is gone from `present`.
+    async fn entered_anew(&self, at: &mut FurtherTarget, present: &FurtherTarget) {
+        for (name, entered) in &present.secrets {
+            if let Some(pinned) = at.secrets.get_mut(name)
                 && self.0.vault.get(self.db(), pinned).await.is_err()
             {
-                *pinned = entered;
+                *pinned = entered.clone();
             }
         }
-        self.target(&spec).await
     }
 
     /// With what this process puts around every target.

@@ -12,6 +12,7 @@ use super::{
     aggregate::{Aggregate, Refusal},
     blackout::Blackout,
     calendar::MAX_JITTER,
+    copies::{self, FurtherTarget},
     encryption::{self, Encryption},
     event::{Scope, StreamKind},
     failure::FieldErrors,
@@ -53,6 +54,9 @@ pub struct ConfigSpec {
     pub target_settings: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub target_secrets: BTreeMap<String, SecretRef>,
+    /// Where each artifact is copied to once it is proved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copies: Vec<FurtherTarget>,
     /// Five POSIX fields or an `@` word; empty means manual only.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub schedule_cron: String,
@@ -126,6 +130,7 @@ impl Default for ConfigSpec {
             target: "local".to_owned(),
             target_settings: BTreeMap::new(),
             target_secrets: BTreeMap::new(),
+            copies: Vec::new(),
             schedule_cron: String::new(),
             time_zone: utc(),
             missed_policy: MissedPolicy::default(),
@@ -144,6 +149,20 @@ impl Default for ConfigSpec {
 }
 
 impl ConfigSpec {
+    /// Where it stores first, in the form of the further ones.
+    pub fn first_target(&self) -> FurtherTarget {
+        FurtherTarget {
+            target: self.target.clone(),
+            settings: self.target_settings.clone(),
+            secrets: self.target_secrets.clone(),
+        }
+    }
+
+    /// Everywhere it stores, first target first.
+    pub fn targets(&self) -> impl Iterator<Item = FurtherTarget> {
+        std::iter::once(self.first_target()).chain(self.copies.iter().cloned())
+    }
+
     /// The hooks of a phase, in order.
     pub fn hooks(&self, phase: Phase) -> &[Hook] {
         match phase {
@@ -382,6 +401,7 @@ pub fn check(spec: &ConfigSpec) -> Result<(), FieldErrors> {
     {
         errors.add("blackout", problem);
     }
+    errors.merge(copies::check(&spec.first_target(), &spec.copies));
     errors.merge(encryption::check(&spec.encryption));
     errors.merge(retention::check(&spec.retention));
     for phase in [Phase::Before, Phase::After] {

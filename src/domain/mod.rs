@@ -7,6 +7,7 @@ pub mod audit;
 pub mod blackout;
 pub mod calendar;
 pub mod config;
+pub mod copies;
 pub mod encryption;
 pub mod event;
 pub mod failure;

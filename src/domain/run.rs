@@ -7,7 +7,8 @@
 //! ```
 //!
 //! An artifact of a success may go later (`expired` or `discarded`, then `pruned`), or be found damaged when
-//! it is read again (`verification`); the run stays a success.
+//! it is read again (`verification`); the run stays a success. So it does
+//! while copies of it in further targets are made (`copies`), each with attempts of its own.
 //!
 //! The aggregate is the fence: a job may run twice, but only the present attempt's outcomes are
 //! taken. An attempt that a crash ended is interrupted by whoever finds it, and the next attempt
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     aggregate::{Aggregate, Refusal},
     config::ConfigSpec,
+    copies::{self, CopyCommand, CopyState},
     event::{Scope, StreamKind},
     failure::Failure,
     hook::HookReport,
@@ -195,6 +197,7 @@ pub enum RunCommand {
     /// The artifact is gone from the target.
     ConfirmPruned,
     Verify(VerificationCommand),
+    Copy(CopyCommand),
     /// A backup was found in a target, and no run of it is known.
     Adopt {
         run: RunId,
@@ -304,6 +307,19 @@ pub enum RunEvent {
         config: ConfigId,
         found: Box<FoundBackup>,
     },
+    /// `copy` is the index of the pin's further target, from 0.
+    #[serde(rename = "run.copy_requested")]
+    CopyRequested { copy: u32 },
+    /// Artifact and manifest lie there, with the bytes that were proved.
+    #[serde(rename = "run.copy_made")]
+    CopyMade { copy: u32, attempt: u32 },
+    #[serde(rename = "run.copy_failed")]
+    CopyFailed {
+        copy: u32,
+        attempt: u32,
+        failure: Failure,
+        retry_at: DateTime<Utc>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -352,6 +368,8 @@ pub struct Run {
     /// Keys that attempts without success may have left something under.
     pub abandoned: Vec<(ConfigSpec, String)>,
     pub cancel_requested: bool,
+    /// In the order of the pin's further targets, once the run is a success.
+    pub copies: Vec<CopyState>,
     /// The artifact was let go, by retention or with its config.
     pub expired: bool,
     /// And it is deleted.
@@ -420,12 +438,16 @@ impl Aggregate for Run {
                 warnings,
             } => {
                 self.must_run(attempt)?;
-                Ok(vec![RunEvent::Succeeded {
+                let succeeded = RunEvent::Succeeded {
                     attempt,
                     artifact,
                     fingerprint,
                     warnings,
-                }])
+                };
+                Ok([succeeded]
+                    .into_iter()
+                    .chain(copies::wanted(self))
+                    .collect())
             }
             RunCommand::Fail {
                 attempt,
@@ -464,11 +486,13 @@ impl Aggregate for Run {
                 }]),
                 _ => Err(Refusal::Conflict(format!("run {} exists", self.id))),
             },
+            RunCommand::Copy(command) => copies::decide(self, command),
         }
     }
 
     fn evolve(&mut self, event: &RunEvent) {
         self.verification.evolve(event);
+        copies::evolve(&mut self.copies, event);
         match event {
             RunEvent::Requested {
                 run, app, config, ..
@@ -489,7 +513,10 @@ impl Aggregate for Run {
             | RunEvent::VerificationPassed { .. }
             | RunEvent::VerificationFailed { .. }
             | RunEvent::VerificationRetryScheduled { .. }
-            | RunEvent::ArtifactUnreadable { .. } => {}
+            | RunEvent::ArtifactUnreadable { .. }
+            | RunEvent::CopyRequested { .. }
+            | RunEvent::CopyMade { .. }
+            | RunEvent::CopyFailed { .. } => {}
             RunEvent::Obliged { obligation, .. } => self.obligations.push(obligation.clone()),
             RunEvent::ObligationSettled { obligation } => {
                 self.obligations.retain(|open| open != obligation);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     aggregate::{Aggregate, Refusal},
     config::{ConfigEvent, SecretRef},
+    copies::TOLD_AFTER,
     event::{Event, Scope, StreamKind},
     failure::FieldErrors,
     ids::WebhookId,
@@ -24,6 +25,7 @@ pub enum Topic {
     BackupSuccess,
     BackupFailed,
     BackupMissed,
+    CopyFailed,
     VerificationPassed,
     VerificationFailed,
     VerificationUnreadable,
@@ -34,10 +36,11 @@ pub enum Topic {
 }
 
 impl Topic {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::BackupSuccess,
         Self::BackupFailed,
         Self::BackupMissed,
+        Self::CopyFailed,
         Self::VerificationPassed,
         Self::VerificationFailed,
         Self::VerificationUnreadable,
@@ -52,6 +55,7 @@ impl Topic {
             Self::BackupSuccess => "backup_success",
             Self::BackupFailed => "backup_failed",
             Self::BackupMissed => "backup_missed",
+            Self::CopyFailed => "copy_failed",
             Self::VerificationPassed => "verification_passed",
             Self::VerificationFailed => "verification_failed",
             Self::VerificationUnreadable => "verification_unreadable",
@@ -67,6 +71,7 @@ impl Topic {
             Self::BackupSuccess => "Backup succeeded",
             Self::BackupFailed => "Backup failed",
             Self::BackupMissed => "Backup missed",
+            Self::CopyFailed => "Copy of a backup failed",
             Self::VerificationPassed => "Backup verified",
             Self::VerificationFailed => "Backup found damaged",
             Self::VerificationUnreadable => "Backup could not be read",
@@ -87,6 +92,7 @@ impl Topic {
             self,
             Self::BackupFailed
                 | Self::BackupMissed
+                | Self::CopyFailed
                 | Self::VerificationFailed
                 | Self::VerificationUnreadable
                 | Self::RestoreFailed
@@ -102,6 +108,17 @@ impl Topic {
             Event::Run(RunEvent::VerificationPassed { .. }) => Some(Self::VerificationPassed),
             Event::Run(RunEvent::VerificationFailed { .. }) => Some(Self::VerificationFailed),
             Event::Run(RunEvent::ArtifactUnreadable { .. }) => Some(Self::VerificationUnreadable),
+            // Once, and not with every attempt while a store is away.
+            Event::Run(RunEvent::CopyFailed {
+                attempt, failure, ..
+            }) => {
+                let told = if failure.is_temporary() {
+                    TOLD_AFTER
+                } else {
+                    1
+                };
+                (*attempt == told).then_some(Self::CopyFailed)
+            }
             Event::Config(ConfigEvent::Overdue {
                 how: Overdue::Missed,
                 ..

@@ -253,18 +253,7 @@ async fn prove_and_commit(
         finished_at: Utc::now(),
         restore_by_hand: Vec::new(),
     };
-    let fetch = order.target.fetch_by_hand(&order.key);
-    let file = match &fetch {
-        Some(_) => order.key.name().to_owned(),
-        None => order.target.locate(&order.key),
-    };
-    let commands = order.subject.by_hand(&manifest, &file);
-    let key = artifact.is_encrypted().then(|| {
-        let recipients = codec::shortened(&artifact.recipients);
-        format!("# key.txt holds the private key of one of: {recipients}")
-    });
-    let before = fetch.into_iter().chain(key);
-    manifest.restore_by_hand = before.chain(commands).collect();
+    manifest.restore_by_hand = by_hand(&*order.subject, &*order.target, &order.key, &manifest);
     failpoint::hit("backup.before_manifest");
     write_manifest(order, &manifest).await?;
     failpoint::hit("backup.after_manifest");
@@ -273,6 +262,28 @@ async fn prove_and_commit(
         fingerprint: piped.fingerprint.clone(),
         warnings,
     })
+}
+
+/// The commands that restore without Holdfast what lies under `key` in `target`.
+pub(super) fn by_hand(
+    subject: &dyn Subject,
+    target: &dyn Target,
+    key: &Key,
+    manifest: &Manifest,
+) -> Vec<String> {
+    let fetch = target.fetch_by_hand(key);
+    let file = match &fetch {
+        Some(_) => key.name().to_owned(),
+        None => target.locate(key),
+    };
+    let artifact = &manifest.artifact;
+    let private = artifact.is_encrypted().then(|| {
+        let recipients = codec::shortened(&artifact.recipients);
+        format!("# key.txt holds the private key of one of: {recipients}")
+    });
+    let commands = subject.by_hand(manifest, &file);
+    let before = fetch.into_iter().chain(private);
+    before.chain(commands).collect()
 }
 
 async fn write_manifest(order: &Order, manifest: &Manifest) -> Result<(), Failure> {

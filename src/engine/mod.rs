@@ -4,6 +4,7 @@
 
 pub mod backup;
 pub mod codec;
+pub mod copy;
 pub mod examine;
 pub mod intake;
 pub mod pipeline;

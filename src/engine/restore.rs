@@ -79,16 +79,16 @@ pub async fn run(
     let keys = keys.map_err(RestoreError::Artifact)?;
     let size = Some(artifact.raw_bytes);
     let raw = codec::decode(artifact.compression, keys, stored, size);
-    let raw = as_validated(raw, artifact.raw_sha256.clone());
+    let raw = ending_as(raw, artifact.raw_sha256.clone());
     Ok(order
         .strategy
         .restore(&order.site, &plan, raw, journal)
         .await?)
 }
 
-/// Ends well only when all that passed is what was validated: the artifact is read a second time,
-/// and a disk may give something else then.
-fn as_validated(raw: RawStream, sha256: String) -> RawStream {
+/// Ends well only when all that passed is what was validated before: the artifact is read once more, and a
+/// disk may give something else then.
+pub(super) fn ending_as(raw: RawStream, sha256: String) -> RawStream {
     let start = Some((raw, Sha256::new()));
     let hashed = stream::try_unfold(start, move |state| {
         let sha256 = sha256.clone();
@@ -129,7 +129,7 @@ mod tests {
         let read = |text: &'static str| {
             let chunks = text.as_bytes().chunks(3).map(|c| Ok(Bytes::from_static(c)));
             let validated = hex::encode(Sha256::digest("COPY t; 1; 2; end"));
-            as_validated(stream::iter(chunks).boxed(), validated)
+            ending_as(stream::iter(chunks).boxed(), validated)
         };
         let all = read("COPY t; 1; 2; end").collect::<Vec<_>>().await;
         assert!(all.iter().all(Result::is_ok) && all.len() == 6);

@@ -15,6 +15,8 @@ pub struct Beat {
     pub backup_config_id: i64,
     pub status: String,
     pub warned: bool,
+    /// A further target does not hold it, and the last try failed.
+    pub lacks_copy: bool,
     pub size_bytes: Option<i64>,
     pub requested_at: i64,
     pub started_at: Option<i64>,
@@ -28,7 +30,8 @@ impl Beat {
     }
 }
 
-const BEAT: &str = "r.id, r.app_id, r.backup_config_id, r.status, r.warnings <> '[]' AS warned, \
+const BEAT: &str = "r.id, r.app_id, r.backup_config_id, r.status, r.warnings <> '[]' OR r.copies LIKE '%\"failure\":{%' AS warned, \
+                    r.copies LIKE '%\"failure\":{%' AS lacks_copy, \
                     r.size_bytes, r.requested_at, r.started_at, r.finished_at";
 
 /// Figures over everything.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{from_json, from_optional_json, table::ReadModel, to_json};
 use crate::{
     domain::{
+        copies::{self, CopyState},
         event::{Event, StreamKind},
         failure::Failure,
         ids::{AppId, ConfigId, RunId},
@@ -61,6 +62,10 @@ pub struct Model {
     pub stages: String,
     /// `RequestKey` of whoever asked for it.
     pub request_key: Option<String>,
+    /// JSON list of `CopyState`, one for each further target of the pin.
+    pub copies: String,
+    /// Those of them that are still to be made.
+    pub copies_open: i32,
     /// When retention, or whoever removed the config, let the artifact go: it counts for nothing since.
     pub expired_at: Option<i64>,
     /// When it was deleted.
@@ -134,7 +139,7 @@ pub struct Runs;
 impl ReadModel for Runs {
     type Entity = Entity;
     const NAME: &'static str = "backup_runs";
-    const VERSION: i32 = 3;
+    const VERSION: i32 = 4;
 
     fn key(event: &Recorded) -> Option<i64> {
         (event.stream.kind == StreamKind::Run).then_some(event.stream.id)
@@ -203,6 +208,8 @@ fn requested(run: RunId, app: AppId, config: ConfigId, trigger: &str, at: i64) -
         obligations: "[]".to_owned(),
         stages: "[]".to_owned(),
         request_key: None,
+        copies: "[]".to_owned(),
+        copies_open: 0,
         expired_at: None,
         pruned_at: None,
         verified_at: None,
@@ -316,6 +323,9 @@ impl Model {
                 self.verify_at = None;
                 self.looked_at = None;
             }
+            RunEvent::CopyRequested { .. }
+            | RunEvent::CopyMade { .. }
+            | RunEvent::CopyFailed { .. } => self.follow_copies(change),
             RunEvent::Pruned {} => self.pruned_at = Some(at),
             RunEvent::VerificationRequested { verification } => {
                 self.verifying = i32::try_from(*verification).ok();
@@ -356,6 +366,14 @@ impl Model {
         }));
     }
 
+    fn follow_copies(&mut self, change: &RunEvent) {
+        let mut copies = self.copies();
+        copies::evolve(&mut copies, change);
+        let open = copies.iter().filter(|copy| !copy.stored).count();
+        self.copies_open = i32::try_from(open).unwrap_or(i32::MAX);
+        self.copies = to_json(&copies);
+    }
+
     fn set_attempt(&mut self, attempt: u32) {
         self.attempt = i32::try_from(attempt).unwrap_or(i32::MAX);
     }
@@ -394,8 +412,19 @@ impl Model {
         from_json(&self.obligations)
     }
 
+    /// In the order of the pin's further targets.
+    pub fn copies(&self) -> Vec<CopyState> {
+        from_json(&self.copies)
+    }
+
     pub fn warnings(&self) -> Vec<String> {
         from_json(&self.warnings)
+    }
+
+    /// Good, but something about it should be known.
+    pub fn is_warned(&self) -> bool {
+        let fails = |copy: &CopyState| copy.failure.is_some();
+        self.warnings != "[]" || self.copies().iter().any(fails)
     }
 
     pub fn pin(&self) -> Option<Pin> {
@@ -428,6 +457,8 @@ impl Model {
     pub fn lacks_artifact(&self) -> Option<String> {
         match self.status.as_str() {
             "success" => {}
+            // What its first target lost, a copy still holds.
+            "damaged" | "missing" if self.copies().iter().any(|copy| copy.stored) => {}
             "damaged" | "missing" => {
                 let failure = self.verification().and_then(|found| found.failure);
                 let why = failure.map(|failure| failure.message).unwrap_or_default();
@@ -672,6 +703,16 @@ pub async fn newest_triggered(
         .limit(1)
         .into_tuple()
         .one(db)
+        .await
+}
+
+/// Runs whose artifact is kept, with copies that are still to be made.
+pub async fn to_copy(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::CopiesOpen.gt(0))
+        .filter(Column::ExpiredAt.is_null())
+        .order_by_asc(Column::Id)
+        .all(db)
         .await
 }
 

@@ -190,6 +190,7 @@ mod tests {
                 backup_config_id: 1,
                 status: (*status).to_owned(),
                 warned: false,
+                lacks_copy: false,
                 size_bytes: None,
                 requested_at: 0,
                 started_at: None,

@@ -174,6 +174,7 @@ mod tests {
             backup_config_id: 1,
             status: status.to_owned(),
             warned: false,
+            lacks_copy: false,
             size_bytes: Some(1),
             requested_at: at,
             started_at: Some(at),

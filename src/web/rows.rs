@@ -52,7 +52,7 @@ impl RunRow {
             config: spec
                 .as_ref()
                 .map_or_else(String::new, |spec| spec.name.clone()),
-            badge: Badge::of_status(&run.status, !run.warnings().is_empty()),
+            badge: Badge::of_status(&run.status, run.is_warned()),
             size: words::size_or_dash(run.size_bytes),
             duration: run
                 .duration_ms()

@@ -185,6 +185,13 @@ fn of_run(event: &RunEvent) -> String {
         }
         RunEvent::CancelRequested {} => "Cancel requested".to_owned(),
         RunEvent::Cancelled {} => "Backup cancelled".to_owned(),
+        RunEvent::CopyRequested { copy } => format!("Copy {} requested", copy + 1),
+        RunEvent::CopyMade { copy, .. } => format!("Copy {} made", copy + 1),
+        RunEvent::CopyFailed { copy, failure, .. } => format!(
+            "Copy {} failed, will be tried again: {}",
+            copy + 1,
+            failure.message
+        ),
         RunEvent::Expired { rule } => format!(
             "Let go by retention: {}",
             catalog::retention_words(*rule).to_lowercase()

@@ -64,6 +64,13 @@ fn after_run(run: RunId, change: &RunEvent) -> Vec<Order> {
             vec![Order::now(Job::BackUp { run, attempt })]
         }
         RunEvent::Succeeded { .. } => vec![Order::now(Job::Retain { run })],
+        RunEvent::CopyRequested { copy } => vec![Order::now(copy_out(run, *copy, 0))],
+        RunEvent::CopyFailed {
+            copy,
+            attempt,
+            retry_at,
+            ..
+        } => vec![Order::at(copy_out(run, *copy, *attempt), *retry_at)],
         RunEvent::Expired { .. } | RunEvent::Discarded {} => {
             vec![Order::now(Job::Prune { run })]
         }
@@ -124,6 +131,26 @@ fn after_restore(restore: RestoreId, change: &RestoreEvent) -> Vec<Order> {
         }
         _ => vec![],
     }
+}
+
+/// The attempt after `attempts` others.
+fn copy_out(run: RunId, copy: u32, attempts: u32) -> Job {
+    Job::Copy {
+        run,
+        copy,
+        attempt: attempts + 1,
+    }
+}
+
+/// Copies that are still to be made.
+pub fn copies(row: &runs::Model) -> Vec<Order> {
+    let copies = (0..).zip(row.copies());
+    let open = copies.filter(|(_, copy)| !copy.stored);
+    open.map(|(copy, state)| Order {
+        job: copy_out(row.run_id(), copy, state.attempts),
+        not_before: state.retry_at,
+    })
+    .collect()
 }
 
 /// What is due for a run that is not over.

@@ -38,6 +38,11 @@ pub const RESTORES: Queue = Queue {
     name: "restore",
     concurrency: 2,
 };
+/// Reads one target and writes another: no service waits for it.
+pub const COPIES: Queue = Queue {
+    name: "copy",
+    concurrency: 2,
+};
 /// What is short and must not wait for backups.
 pub const UPKEEP: Queue = Queue {
     name: "upkeep",
@@ -48,7 +53,7 @@ pub const VERIFICATIONS: Queue = Queue {
     name: "verification",
     concurrency: 2,
 };
-pub const QUEUES: [&Queue; 4] = [&BACKUPS, &RESTORES, &UPKEEP, &VERIFICATIONS];
+pub const QUEUES: [&Queue; 5] = [&BACKUPS, &RESTORES, &COPIES, &UPKEEP, &VERIFICATIONS];
 
 /// Stored as JSON in the queue's table: names are stored data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +84,12 @@ pub enum Job {
     Retain {
         run: RunId,
     },
+    /// Copies a proved artifact to a further target.
+    Copy {
+        run: RunId,
+        copy: u32,
+        attempt: u32,
+    },
     /// Deletes what was let go.
     Prune {
         run: RunId,
@@ -98,6 +109,7 @@ impl Job {
             | Self::SettleRestore { .. }
             | Self::Undo { .. }
             | Self::Forget { .. } => &RESTORES,
+            Self::Copy { .. } => &COPIES,
             Self::Retain { .. } | Self::Prune { .. } => &UPKEEP,
             Self::Verify { .. } => &VERIFICATIONS,
         }
@@ -111,6 +123,7 @@ impl Job {
             Self::SettleRestore { restore, attempt } => format!("settle-{restore}:{attempt}"),
             Self::Undo { restore, attempt } => format!("undo-{restore}:{attempt}"),
             Self::Forget { restore, attempt } => format!("forget-{restore}:{attempt}"),
+            Self::Copy { run, copy, attempt } => format!("copy-{run}-{copy}:{attempt}"),
             Self::Retain { run } => format!("retain-{run}"),
             Self::Prune { run } => format!("prune-{run}"),
             Self::Verify { run, verification } => format!("verify-{run}:{verification}"),
@@ -126,6 +139,7 @@ impl Job {
             }
             Self::Undo { restore, attempt } => holdfast.undo(restore, attempt).await,
             Self::Forget { restore, .. } => holdfast.forget_kept(restore).await,
+            Self::Copy { run, copy, attempt } => holdfast.copy_out(run, copy, attempt).await,
             Self::Retain { run } => holdfast.retain(run).await,
             Self::Prune { run } => holdfast.prune(run).await,
             Self::Verify { run, verification } => holdfast.verify(run, verification).await,

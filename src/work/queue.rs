@@ -72,6 +72,7 @@ pub async fn refill(log: &Log) -> Result<(), LogError> {
             orders.extend(unfinished.iter().map(flow::resume_restore));
             orders.extend(restores::with_kept(tx).await?.iter().map(flow::forget));
             orders.extend(runs::verifying(tx).await?.iter().map(flow::verify));
+            orders.extend(runs::to_copy(tx).await?.iter().flat_map(flow::copies));
             orders.extend(runs::to_prune(tx).await?.iter().map(flow::prune));
             let newest = overview::newest_successes(tx).await?;
             orders.extend(newest.iter().map(flow::retain));

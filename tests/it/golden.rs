@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use holdfast::{
     domain::{
-        config::{ConfigEvent, ConfigSpec},
+        config::{ConfigEvent, ConfigSpec, SecretRef},
+        copies::FurtherTarget,
         event::{Event, StreamKind},
     },
     log::{decode, encode},
@@ -77,9 +78,27 @@ fn jitter_and_blackout_are_still_read_and_still_written() {
         blackout: "08:00-18:00 Mon-Fri".into(),
         ..samples::config_spec()
     };
+    is_kept("blackout", spec);
+}
+
+#[test]
+fn further_targets_are_still_read_and_still_written() {
+    let further = FurtherTarget {
+        target: "s3".into(),
+        settings: [("bucket".to_owned(), "backups".to_owned())].into(),
+        secrets: [("secret_key".to_owned(), SecretRef("vault:02".into()))].into(),
+    };
+    let spec = ConfigSpec {
+        copies: vec![further],
+        ..samples::config_spec()
+    };
+    is_kept("copies", spec);
+}
+
+fn is_kept(form: &str, spec: ConfigSpec) {
     let event = Event::from(ConfigEvent::Changed { revision: 4, spec });
     let (name, schema, data) = encode(&event).unwrap();
-    let path = folder().join(format!("{name}.v{schema}.blackout.json"));
+    let path = folder().join(format!("{name}.v{schema}.{form}.json"));
     if std::env::var("HOLDFAST_GOLDEN").is_ok() && !path.exists() {
         fs::write(&path, format!("{data}\n")).unwrap();
     }

@@ -13,6 +13,7 @@ mod architecture;
 mod bed;
 mod bucket;
 mod cli;
+mod copies;
 mod crash;
 mod damage;
 mod detected;

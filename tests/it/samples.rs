@@ -48,6 +48,7 @@ pub fn config_spec() -> ConfigSpec {
         target: "local".into(),
         target_settings: map("folder", "shop"),
         target_secrets: secret("secret_key"),
+        copies: vec![],
         schedule_cron: "0 2 * * *".into(),
         time_zone: "Europe/Berlin".into(),
         missed_policy: MissedPolicy::One,
@@ -260,6 +261,17 @@ pub fn all() -> Vec<Event> {
             rule: Retention::Count { count: 7 },
         },
         RunEvent::Discarded {},
+        RunEvent::CopyRequested { copy: 0 },
+        RunEvent::CopyMade {
+            copy: 0,
+            attempt: 2,
+        },
+        RunEvent::CopyFailed {
+            copy: 0,
+            attempt: 1,
+            failure: failure(),
+            retry_at: time(),
+        },
         RunEvent::Pruned {},
         RunEvent::VerificationRequested { verification: 1 },
         RunEvent::VerificationRetryScheduled {

@@ -63,7 +63,7 @@ pub struct WebhookBody {
     /// `port`, `security` (`starttls`, `tls`, `none`), `user`, `from`, `to`. Names that are absent keep their
     /// value, empty ones lose it.
     settings: BTreeMap<String, String>,
-    /// What to tell of: `backup_success`, `backup_failed`, `backup_missed`, `verification_passed`,
+    /// What to tell of: `backup_success`, `backup_failed`, `backup_missed`, `copy_failed`, `verification_passed`,
     /// `verification_failed`, `verification_unreadable`, `restore_success`, `restore_failed`,
     /// `restore_attention`, `restore_undone`; all by default.
     events: Option<Vec<String>>,

@@ -159,7 +159,7 @@ impl Last {
                     .finished_at
                     .or(run.started_at)
                     .unwrap_or(run.requested_at);
-                let badge = parts::Badge::of_status(&run.status, !run.warnings().is_empty());
+                let badge = parts::Badge::of_status(&run.status, run.is_warned());
                 (badge, Moment::of_millis(visit.now, at))
             }),
         })

@@ -2,6 +2,7 @@
 //! strategies and targets; nothing here knows one by its name.
 
 mod asked;
+mod copies;
 mod form;
 mod hooks;
 mod trial;

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::hooks;
 use crate::{
-    app::{AppError, ConfigInput, EncryptionInput, KeepInput},
+    app::{AppError, ConfigInput, CopyInput, EncryptionInput, KeepInput},
     domain::{failure::FieldErrors, hook::Phase, secret::Secret},
     web::api::{body::Loose, error::ApiError},
 };
@@ -39,6 +39,9 @@ pub struct ConfigBody {
     target: Option<String>,
     /// The target's settings, secrets among them.
     target_config_json: Option<Loose<BTreeMap<String, Setting>>>,
+    /// Where each backup is copied to once it is proved: a list of `{target, target_config_json}`, at most
+    /// 4. A copy that fails does not fail the run.
+    copies: Option<Loose<Vec<FurtherTarget>>>,
     /// Five POSIX fields or an `@` word; empty means manual only.
     schedule_cron: Option<String>,
     /// IANA name the schedule is evaluated in; `UTC` by default.
@@ -103,6 +106,15 @@ pub struct ConfigBody {
     updated_at: IgnoredAny,
 }
 
+/// As the first target is sent.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FurtherTarget {
+    target: String,
+    #[serde(default)]
+    target_config_json: Loose<BTreeMap<String, Setting>>,
+}
+
 /// Whom backups are encrypted to.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -140,6 +152,13 @@ impl<'de> Deserialize<'de> for Setting {
     }
 }
 
+fn settings(Loose(sent): Loose<BTreeMap<String, Setting>>) -> BTreeMap<String, Secret> {
+    let pairs = sent.into_iter();
+    pairs
+        .map(|(key, value)| (key, Secret::new(value.0)))
+        .collect()
+}
+
 impl ConfigBody {
     pub fn checked(self) -> Result<ConfigInput, ApiError> {
         let mut errors = FieldErrors::default();
@@ -163,11 +182,14 @@ impl ConfigBody {
             credentials: self.credentials.map(secret),
             paths: self.paths.map(|paths| paths.0),
             target: self.target,
-            target_settings: self.target_config_json.map(|settings| {
-                let pairs = settings.0.into_iter();
-                pairs
-                    .map(|(key, value)| (key, Secret::new(value.0)))
-                    .collect()
+            target_settings: self.target_config_json.map(settings),
+            copies: self.copies.map(|Loose(copies)| {
+                let copies = copies.into_iter();
+                let input = copies.map(|copy| CopyInput {
+                    target: copy.target,
+                    settings: settings(copy.target_config_json),
+                });
+                input.collect()
             }),
             schedule_cron: self.schedule_cron,
             time_zone: self.time_zone,

@@ -11,6 +11,7 @@ use crate::{
     domain::{
         calendar::Calendar,
         config::{ConfigSpec, Retention},
+        copies::FurtherTarget,
         ids::ConfigId,
         slots::MissedPolicy,
     },
@@ -36,6 +37,8 @@ pub struct Config {
     target: String,
     /// JSON object, as text; secrets are masked.
     target_config_json: String,
+    /// JSON list of `{target, target_config_json}`, as text; secrets are masked.
+    copies: String,
     schedule_cron: String,
     time_zone: String,
     enabled: bool,
@@ -92,6 +95,7 @@ impl Config {
             credentials: masked(&spec.credentials),
             paths: json_text(&spec.paths),
             target_config_json: target_settings(&spec),
+            copies: copies(&spec),
             name: spec.name,
             service: spec.service,
             strategy: spec.strategy,
@@ -143,7 +147,19 @@ fn masked<T>(secrets: &BTreeMap<String, T>) -> BTreeMap<String, String> {
 }
 
 pub fn target_settings(spec: &ConfigSpec) -> String {
-    let mut settings = spec.target_settings.clone();
-    settings.extend(masked(&spec.target_secrets));
-    json_text(&settings)
+    json_text(&settings(&spec.first_target()))
+}
+
+fn settings(at: &FurtherTarget) -> BTreeMap<String, String> {
+    let mut settings = at.settings.clone();
+    settings.extend(masked(&at.secrets));
+    settings
+}
+
+fn copies(spec: &ConfigSpec) -> String {
+    let copies = spec
+        .copies
+        .iter()
+        .map(|copy| json!({ "target": copy.target, "target_config_json": settings(copy) }));
+    json_text(&copies.collect::<Vec<_>>())
 }

@@ -69,6 +69,9 @@ fn respond(download: Download, range: Option<Range<u64>>, tag: &str) -> Result<R
         .header("x-checksum-sha256", &download.sha256)
         .body(Body::from_bytes_stream(download.body));
     let headers = response.headers_mut();
+    if let Some(copy) = &download.copy {
+        headers.insert("holdfast-copy", value(copy)?);
+    }
     if let Some(range) = range {
         let said = format!("bytes {}-{}/{}", range.start, range.end - 1, download.size);
         headers.insert(header::CONTENT_RANGE, value(&said)?);

@@ -55,6 +55,8 @@ pub struct Run {
     /// When the artifact was deleted.
     pruned_at: Option<Time>,
     contents: Option<Contents>,
+    /// Of the artifact, in the further targets of the config; none of them makes the run less good.
+    copies: Vec<RunCopy>,
     /// Only of one run, and only while it is at work.
     progress: Option<Progress>,
 }
@@ -88,6 +90,19 @@ pub struct RunVerification {
     at: Option<Time>,
     error_msg: Option<String>,
     /// What to do about it.
+    hint: Option<String>,
+}
+
+/// A copy of the artifact.
+#[derive(Object)]
+#[oai(read_only_all, skip_serializing_if_is_none)]
+pub struct RunCopy {
+    target: String,
+    /// `pending`, `stored` or `failed`; a failed one is tried again at `retry_at`.
+    status: String,
+    attempts: u32,
+    retry_at: Option<Time>,
+    error_msg: Option<String>,
     hint: Option<String>,
 }
 
@@ -175,6 +190,7 @@ impl From<runs::Model> for Run {
             verified_at: run.verified_at.map(Time::of),
             verification,
             contents: run.fingerprint().map(Into::into),
+            copies: copies(&run),
             progress: None,
             expired_at: run.expired_at.map(Time::of),
             pruned_at: run.pruned_at.map(Time::of),
@@ -211,6 +227,21 @@ impl Run {
         }
         self
     }
+}
+
+fn copies(run: &runs::Model) -> Vec<RunCopy> {
+    let further = run.pin().map(|pin| pin.spec.copies).unwrap_or_default();
+    let copies = further.into_iter().zip(run.copies());
+    copies
+        .map(|(at, copy)| RunCopy {
+            target: at.target,
+            status: copy.status().to_owned(),
+            attempts: copy.attempts,
+            retry_at: copy.retry_at.map(Into::into),
+            hint: copy.failure.as_ref().map(|failure| failure.hint.clone()),
+            error_msg: copy.failure.map(|failure| failure.message),
+        })
+        .collect()
 }
 
 fn source(run: &runs::Model) -> Option<Source> {

@@ -2,7 +2,7 @@
 
 use askama::Template;
 
-use super::{asked::Asked, hooks::Section, values::Values};
+use super::{asked::Asked, copies, hooks::Section, values::Values};
 use crate::{
     app::Service,
     domain::{failure::FieldErrors, hook::Phase, manifest::Compression},
@@ -113,6 +113,7 @@ pub struct ConfigForm {
     recipients: String,
     server_key: bool,
     encryption_error: Option<String>,
+    copies: Vec<copies::Row>,
     hooks: Vec<Section>,
     /// Whether hooks may run commands.
     commands: bool,
@@ -241,6 +242,7 @@ impl ConfigForm {
             recipients: values.get("recipients").to_owned(),
             server_key: !values.get("server_key").is_empty(),
             encryption_error: errors.0.get("encryption").cloned(),
+            copies: copies::rows(values, errors),
             hooks: [Phase::Before, Phase::After]
                 .map(|phase| Section::new(phase, values, errors, commands))
                 .into(),
@@ -264,6 +266,10 @@ impl ConfigForm {
     }
 
     /// There are some, or one of them is wrong.
+    fn shows_copies(&self) -> bool {
+        self.copies.len() > 1 || self.copies.iter().any(|row| row.error.is_some())
+    }
+
     fn shows_hooks(&self) -> bool {
         self.hooks.iter().any(Section::is_in_use)
     }
@@ -318,7 +324,8 @@ impl ConfigForm {
             .iter()
             .filter(|(name, problem)| {
                 let group = GROUPS.contains(&name.as_str());
-                let of_hook = self.hooks.iter().any(|phase| phase.shows(name));
+                let of_hook = self.hooks.iter().any(|phase| phase.shows(name))
+                    || self.copies.iter().any(|row| row.shows(name));
                 !group && !of_hook && !shown.contains(problem)
             })
             .map(|(name, problem)| (name.clone(), problem.clone()))

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::hooks;
+use super::{copies, hooks};
 use crate::{
     app::{ConfigInput, EncryptionInput, KeepInput, MASK},
     domain::{
@@ -83,7 +83,10 @@ impl Values {
         if let Some(ping) = &spec.ping {
             set("ping_url".to_owned(), &format!("{}/{MASK}", ping.origin));
         }
-        for (name, value) in hooks::values_of(spec) {
+        for (name, value) in hooks::values_of(spec)
+            .into_iter()
+            .chain(copies::values_of(spec))
+        {
             set(name, &value);
         }
         for (key, value) in &spec.options {
@@ -147,6 +150,7 @@ impl Values {
             }
         }
         values.extend(hooks::values_sent(form));
+        values.extend(copies::values_sent(form));
         (Self(values), input(form))
     }
 
@@ -262,6 +266,7 @@ fn input(form: &Form) -> Result<ConfigInput, FieldErrors> {
         enabled: Some(form.checked("enabled")),
         compression: text("compression"),
         encryption: encryption(form),
+        copies: copies::copies_sent(form),
         retention_mode: text("retention_mode"),
         retention_count,
         retention_days,

@@ -51,7 +51,7 @@ impl Verdict {
         if let [first, ..] = troubled.as_slice() {
             Self::trouble(facts, healths, &troubled, first, now)
         } else {
-            Self::calm(healths, now)
+            Self::calm(facts, healths, now)
         }
     }
 
@@ -130,7 +130,7 @@ impl Verdict {
         }
     }
 
-    fn calm(healths: &BTreeMap<i64, Health>, now: DateTime<Utc>) -> Self {
+    fn calm(facts: &Facts, healths: &BTreeMap<i64, Health>, now: DateTime<Utc>) -> Self {
         let count = |state| healths.values().filter(|h| h.state == state).count();
         let (protected, waiting, paused) = (
             count(State::Protected),
@@ -164,10 +164,25 @@ impl Verdict {
                 words::plural(running, "backup")
             ));
         }
-        let whole = protected > 0 && waiting == 0;
+        let alone = facts.newest.values().filter(|beat| beat.lacks_copy).count();
+        if alone > 0 {
+            also.push(format!(
+                "Of {} a copy could not be made.",
+                words::plural(alone, "newest backup")
+            ));
+        }
+        let whole = protected > 0 && waiting == 0 && alone == 0;
         Self {
-            tone: if whole { "ok" } else { "run" },
-            icon: parts::icon(if whole { "shield-check" } else { "clock" }),
+            tone: match (whole, alone) {
+                (true, _) => "ok",
+                (false, 0) => "run",
+                (false, _) => "warn",
+            },
+            icon: parts::icon(match (whole, alone) {
+                (true, _) => "shield-check",
+                (false, 0) => "clock",
+                (false, _) => "warn",
+            }),
             said,
             also: also.join(" "),
             action: None,

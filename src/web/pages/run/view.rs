@@ -51,6 +51,8 @@ pub struct RunView {
     /// Size, ratio and the like, once there is an artifact.
     pub figures: Vec<(&'static str, String)>,
     pub facts: Vec<Fact>,
+    /// `2 of 3 copies`, and each further target; none without further targets.
+    pub copies: Option<(String, Vec<CopyRow>)>,
     pub fingerprint: Option<Fingerprint>,
     pub events: Vec<EventRow>,
     /// How the last good run of this config went, while this one is at work.
@@ -107,6 +109,18 @@ pub struct Fact {
     pub code: bool,
 }
 
+/// A copy in a further target.
+#[derive(Debug, Clone)]
+pub struct CopyRow {
+    pub icon: Icon,
+    pub target: String,
+    /// `stored`, `waits` or `failed`.
+    pub went: &'static str,
+    pub problem: Option<String>,
+    /// When it is tried again.
+    pub retry_at: Option<Moment>,
+}
+
 #[derive(Debug, Clone)]
 pub struct Fingerprint {
     pub said: String,
@@ -151,7 +165,7 @@ impl RunView {
             app_slug: app.slug.clone(),
             app_name: app.name.clone(),
             tag: catalog::strategy_tag(&spec.strategy),
-            badge: Badge::of_status(&run.status, !run.warnings().is_empty()),
+            badge: Badge::of_status(&run.status, run.is_warned()),
             over: run.is_over(),
             restorable: run.lacks_artifact().is_none(),
             verifiable: (run.status == "success" || run.is_damaged())
@@ -170,6 +184,7 @@ impl RunView {
             stages: stages(run, now),
             figures: figures(run),
             facts: facts(run, spec, events),
+            copies: copies(run, spec, now),
             fingerprint: run
                 .fingerprint()
                 .filter(|f| !f.counts.is_empty())
@@ -343,6 +358,33 @@ fn facts(run: &runs::Model, spec: &ConfigSpec, events: &[Recorded]) -> Vec<Fact>
     add("Artifact", run.file_path.clone().unwrap_or_default(), true);
     add("SHA-256", run.checksum.clone().unwrap_or_default(), true);
     facts
+}
+
+fn copies(
+    run: &runs::Model,
+    spec: &ConfigSpec,
+    now: DateTime<Utc>,
+) -> Option<(String, Vec<CopyRow>)> {
+    let copies = run.copies();
+    if copies.is_empty() {
+        return None;
+    }
+    let rows = spec.copies.iter().zip(&copies).map(|(at, copy)| CopyRow {
+        icon: match copy.status() {
+            "stored" => parts::toned("check", "ok"),
+            "failed" => parts::toned("warn", "warn"),
+            _ => parts::icon("clock"),
+        },
+        target: catalog::target_tag(&at.target).label,
+        went: match copy.status() {
+            "pending" => "waits",
+            status => status,
+        },
+        problem: copy.failure.as_ref().map(|failure| failure.message.clone()),
+        retry_at: copy.retry_at.map(|at| Moment::new(now, at)),
+    });
+    let rows = rows.collect();
+    Some((crate::domain::copies::said(&copies), rows))
 }
 
 /// What reading an encrypted artifact back proves.

@@ -1,0 +1,335 @@
+//! Copies in further targets: the run is good without them, they are made when their target is back, they
+//! stand in when the first target has lost its file, and they go with it.
+
+use std::fs;
+
+use futures_util::TryStreamExt;
+use holdfast::{
+    app::{ConfigInput, CopyInput},
+    domain::{
+        config::Retention,
+        copies::FurtherTarget,
+        ids::RunId,
+        run::{Run, RunCommand},
+        secret::Secret,
+    },
+    log::Cause,
+    readmodel::runs,
+};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    bed::{Bed, SQLITE_APP, until},
+    bucket::{Bucket, Operation, SECRET_KEY, Trouble},
+    house::House,
+    server::Server,
+};
+
+const MADE: &str =
+    "sqlite3 /data/app.db 'CREATE TABLE notes(t)' \"INSERT INTO notes VALUES('kept')\"";
+const SEEN: &str = "sqlite3 -readonly /data/app.db 'SELECT t FROM notes' 2>&1 || true";
+const ALL: [Operation; 4] = [
+    Operation::Put,
+    Operation::Get,
+    Operation::Head,
+    Operation::Other,
+];
+
+fn copied_to(bucket: &Bucket) -> impl FnOnce(&mut ConfigInput) {
+    let settings = bucket.settings().into_iter();
+    let settings = settings.map(|(name, value)| (name, Secret::new(value)));
+    let copy = CopyInput {
+        target: "s3".into(),
+        settings: settings.collect(),
+    };
+    |input| {
+        input.strategy = Some("sqlite".into());
+        input.paths = Some(vec!["/data/app.db".into()]);
+        input.copies = Some(vec![copy]);
+    }
+}
+
+/// The run when its copy is as wanted.
+async fn copied(house: &House, run: RunId, status: &str) -> runs::Model {
+    let mut head = house.holdfast.log().watch_head();
+    let wait = async {
+        loop {
+            let run = house.run(run).await;
+            if run.copies()[0].status() == status {
+                return run;
+            }
+            head.changed().await.unwrap();
+        }
+    };
+    let limit = std::time::Duration::from_mins(1);
+    let waited = tokio::time::timeout(limit, wait).await;
+    waited.unwrap_or_else(|_| panic!("the copy is never {status}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_is_made_when_its_bucket_is_back_and_stands_in_for_the_first() {
+    let project = format!("copied-{}", std::process::id());
+    let label = format!("com.docker.compose.project={project}");
+    let labels = [
+        "--label",
+        &label,
+        "--label",
+        "com.docker.compose.service=db",
+    ];
+    let bed = Bed::run(SQLITE_APP, &labels, &["sleep", "3600"]);
+    bed.sh(MADE);
+    let (house, bucket) = (House::new().await, Bucket::serve());
+    house.app("shop", &project).await;
+    let config = house.config("shop", copied_to(&bucket)).await;
+    let spec = house.holdfast.config(&house.caller, config).await;
+    let spec = spec.unwrap().spec();
+    assert!(
+        spec.copies[0].secrets.contains_key("secret_key"),
+        "{spec:?}"
+    );
+    assert!(!format!("{spec:?}").contains(SECRET_KEY));
+
+    for operation in ALL {
+        bucket.inject(operation, Trouble::Busy, usize::MAX);
+    }
+    let run = house.back_up(config).await;
+    assert_eq!(run.status, "success", "{run:?}");
+    let failed = copied(&house, run.run_id(), "failed").await;
+    assert_eq!(failed.status, "success", "a copy makes no run red");
+    assert!(failed.is_warned() && failed.copies_open == 1, "{failed:?}");
+    assert!(bucket.contents().is_empty());
+    bucket.heal();
+    let run = copied(&house, run.run_id(), "stored").await;
+    assert!(!run.is_warned() && run.copies_open == 0, "{run:?}");
+    let artifact = run.artifact().unwrap();
+    let names: Vec<String> = bucket
+        .contents()
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(
+        names,
+        [artifact.key.clone(), format!("{}.json", artifact.key)]
+    );
+    let said = house
+        .holdfast
+        .manifest(&house.caller, run.run_id())
+        .await
+        .unwrap();
+    assert_eq!(said.artifact, artifact);
+
+    // The disk lost the file; then it loses the manifest too.
+    let first = house.data.path().join("backups").join(&artifact.key);
+    fs::remove_file(&first).unwrap();
+    bed.sh("rm /data/app.db");
+    let restore = house.restore(run.run_id()).await;
+    assert_eq!(restore.status, "success", "{restore:?}");
+    assert_eq!(bed.sh(SEEN), "kept");
+    assert!(
+        restore.warnings()[0].contains("read from the copy in"),
+        "{restore:?}"
+    );
+    let download = house
+        .holdfast
+        .download(&house.caller, run.run_id(), None)
+        .await
+        .unwrap();
+    assert!(download.copy.is_some());
+    let bytes: Vec<bytes::Bytes> = download.body.try_collect().await.unwrap();
+    assert_eq!(
+        hex::encode(Sha256::digest(bytes.concat())),
+        artifact.stored_sha256
+    );
+    fs::remove_file(format!("{}.json", first.display())).unwrap();
+    bed.sh("rm /data/app.db");
+    assert_eq!(house.restore(run.run_id()).await.status, "success");
+    assert_eq!(bed.sh(SEEN), "kept");
+
+    // What retention lets go, goes everywhere: also from a bucket that is away at first.
+    bucket.inject(Operation::Other, Trouble::Busy, 3);
+    let rule = Retention::Count { count: 1 };
+    let expire = RunCommand::Expire { rule };
+    let log = house.holdfast.log();
+    log.execute::<Run>(Cause::system("test"), run.id, expire)
+        .await
+        .unwrap();
+    until("every copy is gone", || bucket.contents().is_empty()).await;
+    let report = house.holdfast.rebuild().await.unwrap();
+    assert_eq!(report.differed, Vec::<&str>::new());
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_masked_secret_stays_with_its_bucket() {
+    let project = format!("masked-{}", std::process::id());
+    let label = format!("com.docker.compose.project={project}");
+    let labels = [
+        "--label",
+        &label,
+        "--label",
+        "com.docker.compose.service=db",
+    ];
+    let bed = Bed::run(SQLITE_APP, &labels, &["sleep", "3600"]);
+    bed.sh(MADE);
+    let (house, bucket) = (House::new().await, Bucket::serve());
+    house.app("shop", &project).await;
+    let config = house.config("shop", copied_to(&bucket)).await;
+    let known = async || {
+        let config = house.holdfast.config(&house.caller, config).await;
+        config.unwrap().spec().copies
+    };
+    let [before] = <[FurtherTarget; 1]>::try_from(known().await).unwrap();
+    let change = async |bucket: &str, secret: &str| {
+        let mut settings: Vec<(String, Secret)> = Vec::new();
+        for (name, value) in &before.settings {
+            let value = if name == "bucket" { bucket } else { value };
+            settings.push((name.clone(), Secret::from(value)));
+        }
+        settings.push(("secret_key".into(), Secret::from(secret)));
+        let input = ConfigInput {
+            copies: Some(vec![CopyInput {
+                target: "s3".into(),
+                settings: settings.into_iter().collect(),
+            }]),
+            ..ConfigInput::default()
+        };
+        let changed = house
+            .holdfast
+            .change_config(&house.caller, config, input)
+            .await;
+        changed.map(drop).map_err(|error| format!("{error:?}"))
+    };
+    let mask = holdfast::app::MASK;
+    change("backups", mask).await.unwrap();
+    assert_eq!(
+        known().await,
+        std::slice::from_ref(&before),
+        "nothing has changed"
+    );
+    // It would be sent to somebody else's bucket.
+    let refused = change("elsewhere", mask).await.unwrap_err();
+    assert!(refused.contains("copies[0].secret_key"), "{refused}");
+    change("elsewhere", "another").await.unwrap();
+    assert_ne!(known().await, std::slice::from_ref(&before));
+    house.close().await;
+}
+
+/// A real server, killed while the copy's bytes are on their way.
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_06_a_copy_cut_off_by_a_kill_is_made_after_the_start_and_leaves_nothing() {
+    let project = format!("copy-killed-{}", std::process::id());
+    let label = format!("com.docker.compose.project={project}");
+    let labels = [
+        "--label",
+        &label,
+        "--label",
+        "com.docker.compose.service=db",
+    ];
+    let bed = Bed::run(SQLITE_APP, &labels, &["sleep", "3600"]);
+    bed.sh(MADE);
+    let bucket = Bucket::serve();
+    let mut server = Server::start(&["--retry", "1", "--private-targets"]).await;
+    let app = json!({ "slug": "shop", "name": "Shop", "project": project });
+    server.post("/api/apps", app).await;
+    let settings: serde_json::Map<String, Value> = bucket
+        .settings()
+        .into_iter()
+        .map(|(name, value)| (name, json!(value)))
+        .collect();
+    let config = json!({ "strategy": "sqlite", "service": "db", "paths": ["/data/app.db"],
+        "target": "local", "retention_count": 1000,
+        "copies": [{ "target": "s3", "target_config_json": settings }] });
+    let config = server.post("/api/apps/shop/backups/configs", config).await;
+    let shown = config["copies"].as_str().unwrap();
+    assert!(
+        shown.contains("••••") && !shown.contains(SECRET_KEY),
+        "{shown}"
+    );
+    let path = format!("/api/backups/configs/{}/run", config["id"]);
+    for trouble in [
+        (Operation::Put, Trouble::Silence),
+        (Operation::Put, Trouble::LoseAnswer),
+        (Operation::Head, Trouble::Silence),
+    ] {
+        bucket.seen();
+        bucket.inject(trouble.0, trouble.1, usize::MAX);
+        let id = server.post(&path, json!({})).await["run_id"]
+            .as_i64()
+            .unwrap();
+        assert_eq!(server.wait_for_run(id).await["status"], "success");
+        let mut seen = Vec::new();
+        until("the copy is on its way", || {
+            seen.extend(bucket.seen());
+            seen.contains(&trouble.0)
+        })
+        .await;
+        server.kill();
+        bucket.heal();
+        server.restart().await;
+        let run = format!("/api/backups/runs/{id}");
+        let run = server
+            .wait_for(&run, |run| run["copies"][0]["status"] == "stored")
+            .await;
+        let name = run["file_path"].as_str().unwrap();
+        let stored = bucket.contents();
+        let own: Vec<&str> = stored
+            .iter()
+            .map(|(object, _)| object.as_str())
+            .filter(|object| object.contains(name))
+            .collect();
+        assert_eq!(own, [name, &format!("{name}.json")], "{stored:?}");
+        let local = std::fs::read(server.backups().join(name)).unwrap();
+        assert!(stored.contains(&(name.to_owned(), local.len() as u64)));
+    }
+    let left = bucket.contents();
+    assert_eq!(left.len(), 6, "nothing else was left behind: {left:?}");
+}
+
+/// Whatever is wrong with a further target is said of its field, and nothing is stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_further_target_names_its_field() {
+    let project = format!("copies-wrong-{}", std::process::id());
+    let label = format!("com.docker.compose.project={project}");
+    let labels = [
+        "--label",
+        &label,
+        "--label",
+        "com.docker.compose.service=db",
+    ];
+    let bed = Bed::run(SQLITE_APP, &labels, &["sleep", "3600"]);
+    bed.sh(MADE);
+    let server = Server::start(&["--private-targets"]).await;
+    let app = json!({ "slug": "shop", "name": "Shop", "project": project });
+    server.post("/api/apps", app).await;
+    let path = "/api/apps/shop/backups/configs";
+    let s3 = |bucket: &str| {
+        json!({ "target": "s3", "target_config_json": { "endpoint": "http://127.0.0.1:9",
+            "bucket": bucket, "access_key": "a", "secret_key": "never-said" } })
+    };
+    for (copies, field) in [
+        (json!([s3("")]), "copies[0].bucket"),
+        (json!([s3("fine"), s3("fine")]), "copies[1].target"),
+        (json!([{ "target": "local" }]), "copies[0].target"),
+        (json!([{ "target": "tape" }]), "copies[0].target"),
+        (
+            json!([s3("b1"), s3("b2"), s3("b3"), s3("b4"), s3("b5")]),
+            "copies",
+        ),
+        (json!([s3("fine"), s3("b\u{7}d")]), "copies[1].bucket"),
+        (json!("nonsense"), ""),
+        (json!([{ "target": "s3", "bucket": "b" }]), ""),
+    ] {
+        let body = json!({ "strategy": "sqlite", "service": "db", "paths": ["/data/app.db"],
+            "target": "local", "copies": copies });
+        let answer = server
+            .try_call(reqwest::Method::POST, path, Some(body))
+            .await;
+        let (status, answer) = answer.unwrap();
+        assert!(status.is_client_error(), "{copies}: {status} {answer}");
+        let text = answer.to_string();
+        assert!(text.contains(field), "{copies}: {text}");
+        assert!(!text.contains("never-said"), "{text}");
+    }
+    assert_eq!(server.get(path).await.as_array().map(Vec::len), Some(0));
+}
