@@ -171,6 +171,13 @@ impl Bucket {
         found
     }
 
+    /// The same without the pieces of the log that lie beside the backups.
+    pub fn backups(&self) -> Vec<(String, u64)> {
+        let mut found = self.contents();
+        found.retain(|(name, _)| !name.starts_with("holdfast-log/"));
+        found
+    }
+
     /// Changes a byte of an object, as a failing disk does.
     pub fn damage(&self, object: &str) {
         let path = self.folder.path().join(BUCKET).join(object);

@@ -98,16 +98,12 @@ async fn a_copy_is_made_when_its_bucket_is_back_and_stands_in_for_the_first() {
     let failed = copied(&house, run.run_id(), "failed").await;
     assert_eq!(failed.status, "success", "a copy makes no run red");
     assert!(failed.is_warned() && failed.copies_open == 1, "{failed:?}");
-    assert!(bucket.contents().is_empty());
+    assert!(bucket.backups().is_empty());
     bucket.heal();
     let run = copied(&house, run.run_id(), "stored").await;
     assert!(!run.is_warned() && run.copies_open == 0, "{run:?}");
     let artifact = run.artifact().unwrap();
-    let names: Vec<String> = bucket
-        .contents()
-        .into_iter()
-        .map(|(name, _)| name)
-        .collect();
+    let names: Vec<String> = bucket.backups().into_iter().map(|(name, _)| name).collect();
     assert_eq!(
         names,
         [artifact.key.clone(), format!("{}.json", artifact.key)]
@@ -154,7 +150,7 @@ async fn a_copy_is_made_when_its_bucket_is_back_and_stands_in_for_the_first() {
     log.execute::<Run>(Cause::system("test"), run.id, expire)
         .await
         .unwrap();
-    until("every copy is gone", || bucket.contents().is_empty()).await;
+    until("every copy is gone", || bucket.backups().is_empty()).await;
     let report = house.holdfast.rebuild().await.unwrap();
     assert_eq!(report.differed, Vec::<&str>::new());
     house.close().await;
@@ -272,7 +268,7 @@ async fn promise_06_a_copy_cut_off_by_a_kill_is_made_after_the_start_and_leaves_
             .wait_for(&run, |run| run["copies"][0]["status"] == "stored")
             .await;
         let name = run["file_path"].as_str().unwrap();
-        let stored = bucket.contents();
+        let stored = bucket.backups();
         let own: Vec<&str> = stored
             .iter()
             .map(|(object, _)| object.as_str())
@@ -282,7 +278,7 @@ async fn promise_06_a_copy_cut_off_by_a_kill_is_made_after_the_start_and_leaves_
         let local = std::fs::read(server.backups().join(name)).unwrap();
         assert!(stored.contains(&(name.to_owned(), local.len() as u64)));
     }
-    let left = bucket.contents();
+    let left = bucket.backups();
     assert_eq!(left.len(), 6, "nothing else was left behind: {left:?}");
 }
 

@@ -111,7 +111,7 @@ async fn back_up_to_a_bucket_destroy_and_restore() {
     let original = psql(&bed, "shop", DIGEST);
     let run = house.back_up(config).await;
     assert_eq!(run.status, "success", "{run:?}");
-    let stored = bucket.contents();
+    let stored = bucket.backups();
     let artifact = run.artifact().unwrap();
     assert!(artifact.stored_bytes > 8 << 20, "{artifact:?}");
     let names: Vec<&str> = stored.iter().map(|(name, _)| name.as_str()).collect();

@@ -263,7 +263,7 @@ async fn a_bucket_is_tried_out_saved_and_backed_up_to_in_one_press() {
     browser.press("Save and back up now").await;
     browser.at("/runs/1").await;
     browser.reads("h1", "success").await;
-    assert_eq!(bucket.contents().len(), 2, "the artifact and its manifest");
+    assert_eq!(bucket.backups().len(), 2, "the artifact and its manifest");
     browser.close().await;
     house.close().await;
 }
