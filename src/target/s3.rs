@@ -9,6 +9,7 @@ mod address;
 mod clean;
 mod parts;
 mod put;
+mod quirks;
 mod read;
 mod settings;
 mod store;

@@ -2,6 +2,7 @@
 //! `s3.rs` what only a store behind a network can.
 
 mod local;
+mod rclone;
 mod s3;
 
 use std::{

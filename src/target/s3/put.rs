@@ -19,7 +19,7 @@ use tokio::task::{JoinError, JoinHandle, JoinSet};
 use ulid::Ulid;
 
 use super::{
-    clean, parts,
+    clean, parts, quirks,
     store::{DIGEST, MARK, Store, is_unknown},
     turns::{self, Turn},
 };
@@ -176,11 +176,15 @@ impl Work {
         let creating = self.creating.insert(tokio::spawn(async move {
             let request = store.client().create_multipart_upload();
             let request = request.bucket(&store.bucket().name).key(store.object(&key));
-            let created = request.metadata(MARK, mark).send().await;
-            let created = created.map_err(|error| store.told(key.as_str(), &error))?;
-            let id = created.upload_id().filter(|id| !id.is_empty());
+            let id = match request.metadata(MARK, mark).send().await {
+                Ok(created) => created.upload_id,
+                Err(error) => match quirks::upload_begun(&error) {
+                    None => return Err(store.told(key.as_str(), &error)),
+                    begun => begun,
+                },
+            };
             let unnamed = || store.unavailable("it began an upload and gave it no name");
-            id.map(str::to_owned).ok_or_else(unnamed)
+            id.filter(|id| !id.is_empty()).ok_or_else(unnamed)
         }));
         let created = creating.await;
         self.creating = None;

@@ -24,7 +24,7 @@ pub struct Row {
     /// Kind, label, chosen.
     pub kinds: Vec<(&'static str, &'static str, bool)>,
     pub error: Option<String>,
-    /// Of each kind that asks for something.
+    /// Of the chosen kind, when it asks for something.
     pub settings: Vec<(&'static str, Vec<Field>)>,
 }
 
@@ -41,10 +41,8 @@ impl Row {
         let chosen = values.get(&input(index, "target"));
         let kinds = target::ALL.iter();
         let kinds = kinds.map(|kind| (kind.name(), kind.label(), kind.name() == chosen));
-        // Nothing chosen yet: any may be.
-        let asked = target::ALL.iter().filter(|kind| {
-            !kind.fields().is_empty() && (chosen.is_empty() || kind.name() == chosen)
-        });
+        let asked = target::ALL.iter();
+        let asked = asked.filter(|kind| !kind.fields().is_empty() && kind.name() == chosen);
         let settings = asked.map(|kind| {
             let fields = kind.fields().iter();
             let fields = fields.map(|field| {
