@@ -12,6 +12,8 @@ enum BackupRuns {
     CopiesOpen,
 }
 
+const OPEN: &str = "backup_runs_copying";
+
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     fn use_transaction(&self) -> Option<bool> {
@@ -31,10 +33,15 @@ impl MigrationTrait for Migration {
             )
             .await?;
         }
+        // Asked at each start; without it every run there ever was would be looked at.
+        let index = format!("CREATE INDEX {OPEN} ON backup_runs (id) WHERE copies_open > 0");
+        m.get_connection().execute_unprepared(&index).await?;
         Ok(())
     }
 
     async fn down(&self, m: &SchemaManager) -> Result<(), DbErr> {
+        let index = format!("DROP INDEX {OPEN}");
+        m.get_connection().execute_unprepared(&index).await?;
         for column in [BackupRuns::Copies, BackupRuns::CopiesOpen] {
             m.alter_table(
                 Table::alter()

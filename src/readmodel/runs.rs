@@ -423,8 +423,12 @@ impl Model {
 
     /// Good, but something about it should be known.
     pub fn is_warned(&self) -> bool {
-        let fails = |copy: &CopyState| copy.failure.is_some();
-        self.warnings != "[]" || self.copies().iter().any(fails)
+        self.warnings != "[]" || self.lacks_copy()
+    }
+
+    /// A further target does not hold it, and the last try failed.
+    pub fn lacks_copy(&self) -> bool {
+        self.copies().iter().any(|copy| copy.failure.is_some())
     }
 
     pub fn pin(&self) -> Option<Pin> {
@@ -709,7 +713,8 @@ pub async fn newest_triggered(
 /// Runs whose artifact is kept, with copies that are still to be made.
 pub async fn to_copy(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
     Entity::find()
-        .filter(Column::CopiesOpen.gt(0))
+        // In the words of the partial index: a bound 0 would not be known to fit it.
+        .filter(Expr::cust("copies_open > 0"))
         .filter(Column::ExpiredAt.is_null())
         .order_by_asc(Column::Id)
         .all(db)

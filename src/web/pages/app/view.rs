@@ -64,7 +64,7 @@ fn beat(run: &runs::Model) -> Beat {
         backup_config_id: run.backup_config_id,
         status: run.status.clone(),
         warned: run.is_warned(),
-        lacks_copy: run.copies().iter().any(|copy| copy.failure.is_some()),
+        lacks_copy: run.lacks_copy(),
         size_bytes: run.size_bytes,
         requested_at: run.requested_at,
         started_at: run.started_at,
