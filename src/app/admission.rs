@@ -196,8 +196,7 @@ impl Holdfast {
         let kind = target::kind(&spec.target);
         let last = runs::newest_success(self.db(), config).await;
         let last = last.map_err(internal)?;
-        let took = last.and_then(|last| last.finished_at?.checked_sub(last.started_at?));
-        let took = took.and_then(|took| took.try_into().ok());
+        let took = last.and_then(|last| u64::try_from(last.duration_ms()?).ok());
         Ok(Wish {
             target: kind.map_or_else(String::new, |kind| kind.shared(&spec.target_settings)),
             may_be_long: took.is_none_or(|took| Duration::from_millis(took) >= LONG),

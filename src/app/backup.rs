@@ -49,7 +49,7 @@ impl Holdfast {
         };
         match self.attempt_in_turn(&run, attempt, &working.cancel).await {
             Ok(()) | Err(AttemptError::Superseded) => Ok(()),
-            Err(AttemptError::Stopping | AttemptError::Occupied(_)) => Err(AppError::Stopping),
+            Err(AttemptError::Stopping) => Err(AppError::Stopping),
             Err(AttemptError::Failed(failure)) => self.conclude_failure(id, attempt, failure).await,
         }
     }
@@ -68,9 +68,9 @@ impl Holdfast {
             let entry = cancel.run_until_cancelled(entry).await;
             let entry = entry.ok_or_else(cancelled)?;
             let entry = entry.ok_or(AttemptError::Stopping)?;
-            let occupied = match Box::pin(self.attempt(run, attempt, cancel)).await {
-                Err(AttemptError::Occupied(containers)) => containers,
-                ended => return ended,
+            let Went::Occupied(occupied) = Box::pin(self.attempt(run, attempt, cancel)).await?
+            else {
+                return Ok(());
             };
             drop(entry);
             let free = self.until_free(run.config, &occupied);
@@ -84,16 +84,17 @@ impl Holdfast {
         run: &Run,
         attempt: u32,
         cancel: &CancellationToken,
-    ) -> Result<(), AttemptError> {
+    ) -> Result<Went, AttemptError> {
         self.discard_abandoned(run).await?;
         if run.config == ConfigId::OWN {
-            return self.attempt_own(run, attempt, cancel).await;
+            self.attempt_own(run, attempt, cancel).await?;
+            return Ok(Went::ToItsEnd);
         }
         let (config, app) = self.config_and_app(run.config).await?;
         let spec = config.spec();
         let strategy = sites::strategy_of(&spec)?;
         if !self.is_settled(app.id, &spec).await? {
-            return Err(AttemptError::Occupied(BTreeSet::new()));
+            return Ok(Went::Occupied(BTreeSet::new()));
         }
         let container = self.container_of(&app, &spec.service).await?;
         let services = self.hooked_services(&app, &spec).await?;
@@ -101,7 +102,7 @@ impl Holdfast {
         let turns = self.free_turns(&containers).await.map_err(Failure::from)?;
         let turns = match turns {
             Some(turns) if self.is_settled(app.id, &spec).await? => turns,
-            _ => return Err(AttemptError::Occupied(containers)),
+            _ => return Ok(Went::Occupied(containers)),
         };
         for container in &containers {
             if let Err(error) = self.start_owed(container, false).await {
@@ -189,7 +190,7 @@ impl Holdfast {
         self.declare_success(run.id, attempt, report, &*target, &key)
             .await?;
         failpoint::hit("backup.after_success");
-        Ok(())
+        Ok(Went::ToItsEnd)
     }
 
     /// Raw bytes of the config's newest good run.
@@ -372,13 +373,18 @@ pub(super) fn internal(error: impl Into<AppError>) -> Failure {
     Failure::temporary(error.into().to_string(), "It is tried again.")
 }
 
+/// How far an attempt came that did not fail.
+enum Went {
+    ToItsEnd,
+    /// It did not begin: others are at work on one of these containers, or a restore is half done.
+    Occupied(BTreeSet<String>),
+}
+
 pub(super) enum AttemptError {
     /// Somebody else has or had this attempt; nothing to tell.
     Superseded,
     /// The server stops before it could begin.
     Stopping,
-    /// Others are at work on one of these containers.
-    Occupied(BTreeSet<String>),
     Failed(Failure),
 }
 

@@ -18,6 +18,7 @@ use crate::{
         access::Role,
         aggregate::Refusal,
         config::{self, Config, ConfigCommand, ConfigSpec, PingSpec, SecretRef},
+        copies::FurtherTarget,
         event::StreamKind,
         failure::FieldErrors,
         form::Field,
@@ -260,7 +261,7 @@ impl Holdfast {
             Some(strategy) => errors.merge(strategy.check(&options)),
             None => errors.add("strategy", one_of(strategy::ALL.iter().map(|s| s.kind()))),
         }
-        errors.merge(self.check_target(&draft).await?);
+        errors.merge(self.check_first_target(&draft).await?);
         if let Some(ping) = &draft.ping
             && let Err(error) = ping.resolve(self.0.settings.private_webhooks).await
         {
@@ -274,15 +275,27 @@ impl Holdfast {
         Ok(draft)
     }
 
-    /// By the target's own rules.
-    pub(super) async fn check_target(&self, draft: &Draft) -> Result<Result<(), FieldErrors>> {
-        let Some(kind) = target::kind(&draft.spec.target) else {
+    pub(super) async fn check_first_target(
+        &self,
+        draft: &Draft,
+    ) -> Result<Result<(), FieldErrors>> {
+        let (first, new) = (draft.spec.first_target(), draft.target_secrets.clone());
+        self.check_target(&first, new).await
+    }
+
+    /// By the rules of the target's own kind; `new` are secrets that are not in the vault yet.
+    pub(super) async fn check_target(
+        &self,
+        at: &FurtherTarget,
+        new: BTreeMap<String, Secret>,
+    ) -> Result<Result<(), FieldErrors>> {
+        let Some(kind) = target::kind(&at.target) else {
             let known = one_of(target::ALL.iter().map(|t| t.name()));
             return Ok(Err(FieldErrors::one("target", known)));
         };
-        let mut secrets = self.secrets(&draft.spec.target_secrets).await?;
-        secrets.extend(draft.target_secrets.clone());
-        let plain = draft.spec.target_settings.clone();
+        let mut secrets = self.secrets(&at.secrets).await?;
+        secrets.extend(new);
+        let plain = at.settings.clone();
         Ok(kind.check(&self.0.place, &Settings { plain, secrets }))
     }
 

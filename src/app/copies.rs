@@ -1,23 +1,18 @@
-//! Copies of artifacts in further targets: making them, and reading from one when the first target does not
-//! answer. The run is good without them, so nothing here can make it red.
+//! Copies of artifacts in further targets: asking for them, making them, and letting them go. The run is
+//! good without them, so nothing here can make it red. `whereabouts` reads from them.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    AppError, Holdfast, MASK, Result, Vault,
-    configs::{one_of, told_apart},
-    place::pinned_spec,
-    sites,
-};
+use super::{AppError, Holdfast, MASK, Result, Vault, configs::told_apart, sites};
 use crate::{
     domain::{
         aggregate::Refusal,
         copies::{CopyCommand, FurtherTarget, is_due},
         failure::{Failure, FieldErrors},
-        ids::{ConfigId, RunId},
+        ids::RunId,
         run::{Run, RunCommand},
         secret::Secret,
     },
@@ -26,19 +21,11 @@ use crate::{
         verify::{self, Flaw},
     },
     log::{Cause, LogError, Unit},
-    readmodel::runs,
-    target::{self, ByteStream, Key, Settings, Target},
+    target::{self, Key},
 };
 
 /// How long a copy waits that failed as often as a backup is tried: a store may be away for days.
 const LATER: Duration = Duration::from_hours(1);
-
-/// One place where an artifact lies.
-pub(super) struct Lying {
-    pub target: Arc<dyn Target>,
-    /// For people: which copy, when it is not in the first target.
-    pub copy: Option<String>,
-}
 
 impl Holdfast {
     /// Works off an attempt of a copy. `Err` only when the log itself failed.
@@ -92,11 +79,12 @@ impl Holdfast {
         let further = pin.spec.copies.get(copy as usize);
         let further =
             further.ok_or_else(|| Failure::permanent("the run names no such copy", ""))?;
-        let from = self.target(&pin.spec).await?;
+        let first = pin.spec.first_target();
+        let from = self.target_of_run(run.config, &first).await?;
         let manifest = examine::manifest(&*from, artifact).await?;
         let order = copy::Order {
             from,
-            to: self.target_at(further).await?,
+            to: self.target_of_run(run.config, further).await?,
             manifest,
             strategy: sites::strategy_of(&pin.spec)?,
             verify: pin.spec.verify_upload,
@@ -136,7 +124,7 @@ impl Holdfast {
         let (Some(further), Some(state)) = (pin.spec.copies.get(copy), run.copies.get(copy)) else {
             return Ok(());
         };
-        let target = self.target_at(further).await?;
+        let target = self.target_of_run(run.config, further).await?;
         if !state.stored {
             // What was never made may be somebody else's file of that name.
             let stop = CancellationToken::new();
@@ -157,16 +145,8 @@ impl Holdfast {
     ) -> Result<Result<(), FieldErrors>> {
         let mut errors = FieldErrors::default();
         for (index, copy) in copies.iter().enumerate() {
-            let mut secrets = self.secrets(&copy.secrets).await?;
-            secrets.extend(new.0.get(index).cloned().unwrap_or_default());
-            let plain = copy.settings.clone();
-            let checked = match target::kind(&copy.target) {
-                Some(kind) => kind.check(&self.0.place, &Settings { plain, secrets }),
-                None => {
-                    let known = one_of(target::ALL.iter().map(|kind| kind.name()));
-                    Err(FieldErrors::one("target", known))
-                }
-            };
+            let new = new.0.get(index).cloned().unwrap_or_default();
+            let checked = self.check_target(copy, new).await?;
             errors.merge(checked.map_err(|problems| named(index, problems)));
         }
         Ok(errors.into_result())
@@ -180,58 +160,6 @@ impl Holdfast {
             self.0.jobs.stop(name);
         }
         names.iter().any(|name| self.0.jobs.is_running(name))
-    }
-
-    /// Every place where the run's artifact should lie, the first target first; that one last when what lies
-    /// there is known to be damaged or gone.
-    pub(super) async fn places_of(&self, run: &runs::Model) -> Result<Vec<Lying>, Failure> {
-        let spec = pinned_spec(run)?;
-        let config = ConfigId(run.backup_config_id);
-        let (mut places, mut closed) = (Vec::new(), None);
-        match self.target_of_run(config, &spec).await {
-            Ok(target) => places.push(Lying { target, copy: None }),
-            Err(failure) => closed = Some(failure),
-        }
-        let first = places.len();
-        for (further, copy) in spec.copies.iter().zip(run.copies()) {
-            if !copy.stored {
-                continue;
-            }
-            match self.further_target_of_run(config, further).await {
-                Ok(target) => {
-                    let copy = Some(target.describe());
-                    places.push(Lying { target, copy });
-                }
-                Err(failure) => drop(closed.get_or_insert(failure)),
-            }
-        }
-        if run.status != "success" {
-            places.rotate_left(first);
-        }
-        match closed {
-            Some(failure) if places.is_empty() => Err(failure),
-            _ => Ok(places),
-        }
-    }
-
-    /// The bytes from the first place that gives any, and which copy that is.
-    pub(super) async fn first_body(
-        &self,
-        run: &runs::Model,
-        key: &Key,
-        range: Option<Range<u64>>,
-    ) -> Result<(ByteStream, Option<String>), Failure> {
-        let mut first = None;
-        for place in self.places_of(run).await? {
-            match place.target.get(key, range.clone()).await {
-                Ok(body) => return Ok((body, place.copy)),
-                Err(error) => {
-                    tracing::warn!(run = run.id, %error, "looking for another copy");
-                    first.get_or_insert(Failure::from(error));
-                }
-            }
-        }
-        Err(first.unwrap_or_else(|| Failure::permanent("the run has no backup", "")))
     }
 }
 

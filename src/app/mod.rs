@@ -47,6 +47,7 @@ mod users;
 mod vault;
 mod verifications;
 mod webhooks;
+mod whereabouts;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 

@@ -1,25 +1,27 @@
 //! Where a restore, its settling or its undo works: what is brought back, by which strategy, in which
 //! container, as whom.
 
-use std::sync::Arc;
-
 use sea_orm::DbErr;
 use tokio_util::sync::CancellationToken;
 
-use super::{Holdfast, copies::Lying, restore::internal, restores::DestinationNow, sites, uploads};
+use super::{
+    Holdfast,
+    restore::internal,
+    restores::DestinationNow,
+    sites, uploads,
+    whereabouts::{Found, Search},
+};
 use crate::{
     docker::DockerError,
     domain::{
         config::ConfigSpec,
         failure::Failure,
         ids::{AppId, ConfigId, RunId},
-        manifest::{Fingerprint, Manifest},
+        manifest::Fingerprint,
         restore::{Restore, RestoreSource, Upload},
     },
-    engine::examine,
     readmodel::{apps, configs, runs},
     strategy::{Probe, Site, Strategy},
-    target::Target,
 };
 
 /// Where a restore, its settling or its undo works.
@@ -28,14 +30,6 @@ pub(super) struct PlaceOfRestore {
     app: apps::Model,
     pub strategy: &'static dyn Strategy,
     pub site: Site,
-}
-
-/// An artifact that can be brought back.
-pub(super) struct Found {
-    pub manifest: Manifest,
-    pub target: Arc<dyn Target>,
-    /// Which copy, when it is not in the first target.
-    pub copy: Option<String>,
 }
 
 /// What is brought back.
@@ -110,41 +104,16 @@ impl Holdfast {
         })
     }
 
-    /// What is brought back, in each place where it was found, the first target first. At least one; with
-    /// it, why places before it were passed over.
-    pub(super) async fn artifacts_of(
-        &self,
-        place: &PlaceOfRestore,
-    ) -> Result<(Vec<Found>, Vec<String>), Failure> {
-        let run = match &place.backup {
-            Backup::Run(run) => run,
-            Backup::Upload(upload) => {
-                let found = Found {
-                    manifest: uploads::manifest(upload, &place.app, self.log().now()),
-                    target: self.scratch()?,
-                    copy: None,
-                };
-                return Ok((vec![found], Vec::new()));
-            }
-        };
-        let none = || Failure::permanent("the run has no artifact", "Choose a successful run.");
-        let artifact = run.artifact().ok_or_else(none)?;
-        let (mut found, mut failures) = (Vec::new(), Vec::new());
-        for Lying { target, copy } in self.places_of(run).await? {
-            match examine::manifest(&*target, &artifact).await {
-                Ok(manifest) => found.push(Found {
-                    manifest,
-                    target,
-                    copy,
-                }),
-                Err(flaw) => failures.push(Failure::from(flaw)),
-            }
+    /// Where to look for what is brought back.
+    pub(super) async fn search_for(&self, place: &PlaceOfRestore) -> Result<Search, Failure> {
+        match &place.backup {
+            Backup::Run(run) => self.search(run).await,
+            Backup::Upload(upload) => Ok(Search::over(Found {
+                manifest: uploads::manifest(upload, &place.app, self.log().now()),
+                target: self.scratch()?,
+                copy: None,
+            })),
         }
-        if found.is_empty() {
-            return Err(failures.into_iter().next().unwrap_or_else(none));
-        }
-        let passed = failures.into_iter().map(|failure| failure.message);
-        Ok((found, passed.collect()))
     }
 
     /// How to work in `service`. The pin says what was backed up and how; who may log in today, the

@@ -5,11 +5,8 @@ use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AppError, Holdfast, Result,
-    journal::RestoreJournal,
-    place::{Found, PlaceOfRestore},
-    restores::job_name,
-    sites,
+    AppError, Holdfast, Result, journal::RestoreJournal, place::PlaceOfRestore, restores::job_name,
+    sites, whereabouts::Found,
 };
 use crate::{
     docker::DockerError,
@@ -69,10 +66,13 @@ impl Holdfast {
             .restore_place(state, cancel)
             .await
             .map_err(RestoreError::Artifact)?;
-        let (mut places, mut passed) = self
-            .artifacts_of(&place)
+        let mut search = self
+            .search_for(&place)
             .await
             .map_err(RestoreError::Artifact)?;
+        let Some(first) = search.next().await else {
+            return Err(RestoreError::Artifact(search.into_failure()));
+        };
         let keys = self
             .keys_of(state, place.backup.pinned_spec().as_ref())
             .await
@@ -104,7 +104,7 @@ impl Holdfast {
             manifest,
             target,
             mut copy,
-        } = places.remove(0);
+        } = first;
         let mut order = Order {
             restore: state.id.0,
             strategy: place.strategy,
@@ -113,21 +113,20 @@ impl Holdfast {
             manifest,
             keys,
         };
-        let mut others = places.into_iter();
         loop {
             let failure = match restore::run(&order, &journal, &job).await {
                 Err(RestoreError::Artifact(failure)) if !cancel.is_cancelled() => failure,
                 Err(error) => return Err(error),
                 Ok(mut restored) => {
-                    restored.warnings.extend(read_from(copy, &passed));
+                    restored.warnings.extend(read_from(copy, &search.why()));
                     return Ok(restored);
                 }
             };
             // Nothing has been touched: what is wrong with one copy need not be with the next.
-            let Some(next) = others.next() else {
+            search.pass_over(failure.clone());
+            let Some(next) = search.next().await else {
                 return Err(RestoreError::Artifact(failure));
             };
-            passed.push(failure.message);
             (order.manifest, order.target, copy) = (next.manifest, next.target, next.copy);
         }
     }
@@ -280,8 +279,7 @@ impl Holdfast {
 }
 
 /// Said of a restore that did not read from the first target.
-fn read_from(copy: Option<String>, passed: &[String]) -> Option<String> {
-    let why = passed.join("; ");
+fn read_from(copy: Option<String>, why: &str) -> Option<String> {
     copy.map(|copy| format!("it was read from the copy in {copy}, because {why}"))
 }
 

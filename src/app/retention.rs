@@ -92,7 +92,8 @@ impl Holdfast {
         }
         // What one target cannot do now is no reason to leave the others full.
         let copies = self.prune_copies(&run).await;
-        let target = self.target_of_run(run.config, &pin.spec).await?;
+        let first = pin.spec.first_target();
+        let target = self.target_of_run(run.config, &first).await?;
         let key = Key::parse(&artifact.key).map_err(Failure::from)?;
         prune::run(&*target, &key).await?;
         copies?;

@@ -13,7 +13,6 @@ use crate::{
         manifest::{Artifact, Manifest},
         run::{Pin, RequestKey, Run, RunCommand, Trigger},
     },
-    engine::examine,
     log::Recorded,
     readmodel::{configs, runs},
     target::{ByteStream, Key},
@@ -202,7 +201,8 @@ impl Holdfast {
         let (pin, artifact) = downloadable(&run)?;
         let key = Key::parse(&artifact.key).map_err(Failure::from)?;
         let config = ConfigId(run.backup_config_id);
-        let target = self.target_of_run(config, &pin.spec).await?;
+        let first = pin.spec.first_target();
+        let target = self.target_of_run(config, &first).await?;
         let link = target.presign(&key, LINK_VALID).await;
         let link = link.map_err(Failure::from)?;
         if link.is_some() {
@@ -220,27 +220,6 @@ impl Holdfast {
             })
             .await?;
         Ok(())
-    }
-
-    /// The run's manifest, read back from the first place that has it, and checked against what the log says.
-    pub(super) async fn read_manifest(&self, run: &runs::Model) -> Result<Manifest, Failure> {
-        let Some(artifact) = run.artifact() else {
-            return Err(Failure::permanent(
-                format!("run {} has no backup: it is {}", run.id, run.status),
-                "Choose a successful run.",
-            ));
-        };
-        let mut first = None;
-        for place in self.places_of(run).await? {
-            match examine::manifest(&*place.target, &artifact).await {
-                Ok(manifest) => return Ok(manifest),
-                Err(flaw) => drop(first.get_or_insert(flaw)),
-            }
-        }
-        Err(first.map_or_else(
-            || Failure::permanent("the run has no backup", ""),
-            Failure::from,
-        ))
     }
 }
 

@@ -124,55 +124,30 @@ impl Holdfast {
         Ok(self.decorated(target))
     }
 
-    /// Where a run of `config` stored. Its secret may have been entered anew since, and the old one be
-    /// gone: after a recovery all of them are.
+    /// One of the places where a run of `config` stored. A secret of it may have been entered anew since,
+    /// and the old one be gone: after a recovery all of them are. Then it is that of the present target in
+    /// the same store.
     pub(super) async fn target_of_run(
-        &self,
-        config: ConfigId,
-        pinned: &ConfigSpec,
-    ) -> Result<Arc<dyn Target>, Failure> {
-        let mut at = pinned.first_target();
-        let present = self.present_targets(config).await?;
-        let same = present.iter().find(|present| present.target == at.target);
-        if let Some(present) = same {
-            self.entered_anew(&mut at, present).await;
-        }
-        self.target_at(&at).await
-    }
-
-    /// The same of a further target.
-    pub(super) async fn further_target_of_run(
         &self,
         config: ConfigId,
         pinned: &FurtherTarget,
     ) -> Result<Arc<dyn Target>, Failure> {
         let mut at = pinned.clone();
-        let present = self.present_targets(config).await?;
-        let same = |present: &&FurtherTarget| {
-            present.target == at.target && present.settings == at.settings
-        };
-        if let Some(present) = present.iter().find(same).cloned() {
-            self.entered_anew(&mut at, &present).await;
-        }
-        self.target_at(&at).await
-    }
-
-    /// Where the config stores today, its first target first.
-    async fn present_targets(&self, config: ConfigId) -> Result<Vec<FurtherTarget>, Failure> {
         let present = configs::get(self.db(), config).await;
         let present = present.map_err(super::backup::internal)?;
-        Ok(present.map_or_else(Vec::new, |config| config.spec().targets().collect()))
-    }
-
-    /// Takes each secret that is gone from `present`.
-    async fn entered_anew(&self, at: &mut FurtherTarget, present: &FurtherTarget) {
-        for (name, entered) in &present.secrets {
-            if let Some(pinned) = at.secrets.get_mut(name)
+        let same = present.and_then(|present| {
+            let spec = present.spec();
+            spec.targets()
+                .find(|present| is_same_store(present, pinned))
+        });
+        for (name, entered) in same.map(|same| same.secrets).unwrap_or_default() {
+            if let Some(pinned) = at.secrets.get_mut(&name)
                 && self.0.vault.get(self.db(), pinned).await.is_err()
             {
-                *pinned = entered.clone();
+                *pinned = entered;
             }
         }
+        self.target_at(&at).await
     }
 
     /// With what this process puts around every target.
@@ -194,6 +169,12 @@ impl Holdfast {
         }
         Ok(secrets)
     }
+}
+
+/// Whatever the folder in it, and whoever may enter.
+fn is_same_store(one: &FurtherTarget, other: &FurtherTarget) -> bool {
+    let shared = |at: &FurtherTarget| target::kind(&at.target).map(|it| it.shared(&at.settings));
+    one.target == other.target && shared(one) == shared(other)
 }
 
 fn no_such_service(app: &apps::Model, service: &str, containers: &[Container]) -> Failure {

@@ -93,7 +93,9 @@ impl Holdfast {
             return Ok(());
         };
         let validator = self.validator_of(&pin.spec).map_err(Flaw::Unreadable)?;
-        let target = self.target_of_run(run.config, &pin.spec).await;
+        let target = self
+            .target_of_run(run.config, &pin.spec.first_target())
+            .await;
         let target = target.map_err(Flaw::Unreadable)?;
         let job = self.0.hub.begin(job_name(run.id));
         let keys = self.own_keys(&pin.spec).await.map_err(Flaw::Unreadable)?;

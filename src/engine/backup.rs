@@ -23,7 +23,7 @@ use crate::{
     },
     failpoint,
     strategy::{Dumped, Probe, Sink, Site, Strategy, StrategyError, Validator},
-    target::{Key, Target, layout},
+    target::{Key, Target, TargetError, layout},
 };
 
 /// All that one attempt works with.
@@ -255,7 +255,7 @@ async fn prove_and_commit(
     };
     manifest.restore_by_hand = by_hand(&*order.subject, &*order.target, &order.key, &manifest);
     failpoint::hit("backup.before_manifest");
-    write_manifest(order, &manifest).await?;
+    write_manifest(&*order.target, &order.key, &manifest).await?;
     failpoint::hit("backup.after_manifest");
     Ok(Report {
         artifact,
@@ -286,15 +286,35 @@ pub(super) fn by_hand(
     before.chain(commands).collect()
 }
 
-async fn write_manifest(order: &Order, manifest: &Manifest) -> Result<(), Failure> {
-    let key = layout::manifest_key(&order.key)?;
-    let json = serde_json::to_vec_pretty(manifest).map_err(|error| {
-        Failure::permanent(format!("the manifest cannot be written: {error}"), "")
-    })?;
+/// Puts the manifest beside the artifact `key`.
+pub(super) async fn write_manifest(
+    target: &dyn Target,
+    key: &Key,
+    manifest: &Manifest,
+) -> Result<(), ManifestError> {
+    let key = layout::manifest_key(key)?;
+    let json = serde_json::to_vec_pretty(manifest)?;
     let size = json.len() as u64;
     let body = stream::iter([Ok(Bytes::from(json))]).boxed();
-    order.target.put(&key, body, Some(size)).await?;
+    target.put(&key, body, Some(size)).await?;
     Ok(())
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ManifestError {
+    #[error("the manifest cannot be written: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Target(#[from] TargetError),
+}
+
+impl From<ManifestError> for Failure {
+    fn from(error: ManifestError) -> Self {
+        match error {
+            ManifestError::Json(_) => Failure::permanent(error.to_string(), ""),
+            ManifestError::Target(error) => error.into(),
+        }
+    }
 }
 
 /// Removes what an attempt without success may have left: the manifest first, so that at no

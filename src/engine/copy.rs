@@ -4,12 +4,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    backup,
+    backup::{self, ManifestError},
     progress::Job,
     restore::ending_as,
     verify::{self, Flaw},
@@ -17,7 +16,7 @@ use super::{
 use crate::{
     domain::{failure::Failure, manifest::Manifest},
     strategy::Strategy,
-    target::{ByteStream, Key, Target, TargetError, layout},
+    target::{ByteStream, Key, Target, TargetError},
 };
 
 /// All that one attempt works with.
@@ -101,14 +100,9 @@ fn counted(body: ByteStream, job: &Job) -> ByteStream {
 async fn write_manifest(order: &Order, key: &Key) -> Result<(), Failure> {
     let mut manifest = order.manifest.clone();
     manifest.restore_by_hand = backup::by_hand(&order.strategy, &*order.to, key, &manifest);
-    let json = serde_json::to_vec_pretty(&manifest).map_err(|error| {
-        Failure::permanent(format!("the manifest cannot be written: {error}"), "")
-    })?;
-    let (key, size) = (layout::manifest_key(key)?, json.len() as u64);
-    let body = stream::iter([Ok(Bytes::from(json))]).boxed();
-    match order.to.put(&key, body, Some(size)).await {
+    match backup::write_manifest(&*order.to, key, &manifest).await {
         // Of an earlier attempt: written last, so it is whole.
-        Ok(_) | Err(TargetError::Exists { .. }) => Ok(()),
+        Ok(()) | Err(ManifestError::Target(TargetError::Exists { .. })) => Ok(()),
         Err(error) => Err(error.into()),
     }
 }
@@ -117,7 +111,9 @@ async fn write_manifest(order: &Order, key: &Key) -> Result<(), Failure> {
 mod tests {
     use std::time::Duration;
 
+    use bytes::Bytes;
     use chrono::Utc;
+    use futures_util::stream;
     use sha2::{Digest, Sha256};
 
     use super::*;
@@ -125,7 +121,10 @@ mod tests {
         domain::manifest::{Artifact, Compression, FORMAT, Fingerprint, Source},
         engine::progress::Hub,
         strategy,
-        target::memory::{Fault, Faulty, Memory, Scope},
+        target::{
+            layout,
+            memory::{Fault, Faulty, Memory, Scope},
+        },
     };
 
     const CONTENT: &[u8] = b"what was proved, and nothing else";

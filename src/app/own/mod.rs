@@ -92,7 +92,7 @@ impl Holdfast {
         let draft = Draft::merge(spec, input)?;
         let mut errors = FieldErrors::default();
         errors.merge(config::check(&draft.spec));
-        errors.merge(self.check_target(&draft).await?);
+        errors.merge(self.check_first_target(&draft).await?);
         errors.into_result()?;
         let (vault, is_new) = (self.0.vault.clone(), row.is_none());
         self.log()
