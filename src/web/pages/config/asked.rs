@@ -81,7 +81,7 @@ impl Asked {
 
 /// `api` is what the application calls the field when it has a problem; some call it by its plain
 /// name.
-fn input(
+pub fn input(
     name: String,
     asked: &form::Field,
     values: &Values,

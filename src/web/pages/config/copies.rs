@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::values::Values;
+use super::{asked, values::Values};
 use crate::{
     app::{CopyInput, MASK},
     domain::{
@@ -47,17 +47,7 @@ impl Row {
             let fields = kind.fields().iter();
             let fields = fields.map(|field| {
                 let name = input(index, &format!("{}.{}", kind.name(), field.name));
-                let mut shown = Field::new(name.clone(), field.label)
-                    .help(field.help)
-                    .value(values.get(&name))
-                    .error(errors, &place(index, field.name));
-                if field.secret {
-                    shown = shown.kind("password").autocomplete("new-password");
-                    if shown.value == MASK {
-                        shown.help = format!("Set; leave it to keep it. {}", field.help);
-                    }
-                }
-                shown
+                asked::input(name, field, values, errors, &place(index, field.name))
             });
             (kind.label(), fields.collect())
         });

@@ -270,6 +270,7 @@ impl ConfigForm {
         self.copies.len() > 1 || self.copies.iter().any(|row| row.error.is_some())
     }
 
+    /// The same of hooks.
     fn shows_hooks(&self) -> bool {
         self.hooks.iter().any(Section::is_in_use)
     }
@@ -324,9 +325,9 @@ impl ConfigForm {
             .iter()
             .filter(|(name, problem)| {
                 let group = GROUPS.contains(&name.as_str());
-                let of_hook = self.hooks.iter().any(|phase| phase.shows(name))
-                    || self.copies.iter().any(|row| row.shows(name));
-                !group && !of_hook && !shown.contains(problem)
+                let of_hook = self.hooks.iter().any(|phase| phase.shows(name));
+                let of_copy = self.copies.iter().any(|row| row.shows(name));
+                !group && !of_hook && !of_copy && !shown.contains(problem)
             })
             .map(|(name, problem)| (name.clone(), problem.clone()))
             .collect()
