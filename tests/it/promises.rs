@@ -94,7 +94,9 @@ async fn a_backup_that_waits_for_a_service_holds_up_no_other() {
     let first = house.config("shop", |_| {}).await;
     let second = house.config("shop", |_| {}).await;
     let third = house.config("market", |_| {}).await;
-    house.back_up(third).await; // now it is known to be short
+    for config in [second, third] {
+        house.back_up(config).await; // now it is known to be short
+    }
     let stall = stall(&house);
     let first = house.request(first).await;
     stall.reached.cancelled().await;
