@@ -1,6 +1,7 @@
 //! Real containers for tests: labelled, uniquely named, gone when the test lets go of them.
 
 use std::{
+    path::PathBuf,
     process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
@@ -21,6 +22,14 @@ pub struct Bed {
 }
 
 impl Bed {
+    /// As `run`, as the service `db` of that compose project.
+    pub fn service(image: &str, project: &str, options: &[&str], command: &[&str]) -> Self {
+        let project = format!("com.docker.compose.project={project}");
+        let service = "com.docker.compose.service=db";
+        let labels = ["--label", &project, "--label", service];
+        Self::run(image, &[&labels[..], options].concat(), command)
+    }
+
     /// `docker run` of `image` with more `options`, and a `command` in place of the image's own
     /// unless that is empty.
     pub fn run(image: &str, options: &[&str], command: &[&str]) -> Self {
@@ -88,6 +97,18 @@ pub fn done(command: &mut Command) -> String {
     let complaint = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{command:?}: {complaint}");
     String::from_utf8_lossy(&done.stdout).into_owned()
+}
+
+/// Where the programs of a Python package are: from its registry, once, in an environment of its own.
+pub fn installed(package: &str, program: &str) -> PathBuf {
+    let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(package);
+    let programs = home.join("bin");
+    if !programs.join(program).exists() {
+        done(Command::new("python3").args(["-m", "venv"]).arg(&home));
+        let python = programs.join("python");
+        done(Command::new(python).args(["-m", "pip", "install", "--quiet", package]));
+    }
+    programs
 }
 
 /// Asks every 10 ms until `condition` holds; panics after 30 s.

@@ -70,14 +70,7 @@ async fn copied(house: &House, run: RunId, status: &str) -> runs::Model {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_is_made_when_its_bucket_is_back_and_stands_in_for_the_first() {
     let project = format!("copied-{}", std::process::id());
-    let label = format!("com.docker.compose.project={project}");
-    let labels = [
-        "--label",
-        &label,
-        "--label",
-        "com.docker.compose.service=db",
-    ];
-    let bed = Bed::run(SQLITE_APP, &labels, &["sleep", "3600"]);
+    let bed = Bed::service(SQLITE_APP, &project, &[], &["sleep", "3600"]);
     bed.sh(MADE);
     let (house, bucket) = (House::new().await, Bucket::serve());
     house.app("shop", &project).await;
@@ -159,14 +152,7 @@ async fn a_copy_is_made_when_its_bucket_is_back_and_stands_in_for_the_first() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_masked_secret_stays_with_its_bucket() {
     let project = format!("masked-{}", std::process::id());
-    let label = format!("com.docker.compose.project={project}");
-    let labels = [
-        "--label",
-        &label,
-        "--label",
-        "com.docker.compose.service=db",
-    ];
-    let bed = Bed::run(SQLITE_APP, &labels, &["sleep", "3600"]);
+    let bed = Bed::service(SQLITE_APP, &project, &[], &["sleep", "3600"]);
     bed.sh(MADE);
     let (house, bucket) = (House::new().await, Bucket::serve());
     house.app("shop", &project).await;
@@ -215,14 +201,7 @@ async fn a_masked_secret_stays_with_its_bucket() {
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_06_a_copy_cut_off_by_a_kill_is_made_after_the_start_and_leaves_nothing() {
     let project = format!("copy-killed-{}", std::process::id());
-    let label = format!("com.docker.compose.project={project}");
-    let labels = [
-        "--label",
-        &label,
-        "--label",
-        "com.docker.compose.service=db",
-    ];
-    let bed = Bed::run(SQLITE_APP, &labels, &["sleep", "3600"]);
+    let bed = Bed::service(SQLITE_APP, &project, &[], &["sleep", "3600"]);
     bed.sh(MADE);
     let bucket = Bucket::serve();
     let mut server = Server::start(&["--retry", "1", "--private-targets"]).await;
@@ -286,14 +265,7 @@ async fn promise_06_a_copy_cut_off_by_a_kill_is_made_after_the_start_and_leaves_
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_a_further_target_names_its_field() {
     let project = format!("copies-wrong-{}", std::process::id());
-    let label = format!("com.docker.compose.project={project}");
-    let labels = [
-        "--label",
-        &label,
-        "--label",
-        "com.docker.compose.service=db",
-    ];
-    let bed = Bed::run(SQLITE_APP, &labels, &["sleep", "3600"]);
+    let bed = Bed::service(SQLITE_APP, &project, &[], &["sleep", "3600"]);
     bed.sh(MADE);
     let server = Server::start(&["--private-targets"]).await;
     let app = json!({ "slug": "shop", "name": "Shop", "project": project });

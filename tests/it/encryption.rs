@@ -34,14 +34,7 @@ struct Shop {
 impl Shop {
     async fn open(name: &str) -> Self {
         let project = format!("locked-{name}-{}", std::process::id());
-        let label = format!("com.docker.compose.project={project}");
-        let labels = [
-            "--label",
-            &label,
-            "--label",
-            "com.docker.compose.service=db",
-        ];
-        let bed = Bed::run(SQLITE_APP, &labels, &["sleep", "3600"]);
+        let bed = Bed::service(SQLITE_APP, &project, &[], &["sleep", "3600"]);
         bed.sh(MADE);
         let server = Server::start(&["--helper-image", BUSYBOX]).await;
         let app = json!({ "slug": "shop", "project": project });

@@ -298,18 +298,8 @@ impl House {
 
 /// A PostgreSQL of its own compose project, ready to serve.
 pub fn postgres(image: &str, project: &str, options: &[&str]) -> Bed {
-    let label = format!("com.docker.compose.project={project}");
-    let fixed = [
-        "--label",
-        &label,
-        "--label",
-        "com.docker.compose.service=db",
-        "-e",
-        "POSTGRES_PASSWORD=secret",
-        "-e",
-        "POSTGRES_DB=shop",
-    ];
-    let bed = Bed::run(image, &[&fixed[..], options].concat(), &[]);
+    let fixed = ["-e", "POSTGRES_PASSWORD=secret", "-e", "POSTGRES_DB=shop"];
+    let bed = Bed::service(image, project, &[&fixed[..], options].concat(), &[]);
     until_postgres(&bed);
     bed
 }

@@ -1,7 +1,7 @@
 //! A fuzzer of others reads the API's own document and sends what it allows and what it does not:
 //! no answer is a 5xx, and each is one that the document names, in the form it names.
 
-use std::{path::PathBuf, process::Command};
+use std::path::PathBuf;
 
 use holdfast::{
     domain::{
@@ -13,7 +13,7 @@ use holdfast::{
 };
 
 use super::Api;
-use crate::bed::done;
+use crate::bed::installed;
 
 const FUZZER: &str = "schemathesis==4.32.5";
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
@@ -99,14 +99,8 @@ async fn fuzz(api: &Api, config: Option<&str>, spared: &str) -> usize {
     made
 }
 
-/// One that has the fuzzer: from its package registry, once, in an environment of its own. Its programs
-/// know where that was made; as modules they also run where a target folder was moved to.
+/// One that has the fuzzer. Its programs know where they were installed; as modules they also run where a
+/// target folder was moved to.
 fn python() -> PathBuf {
-    let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(FUZZER);
-    let python = home.join("bin/python");
-    if !home.join("bin/schemathesis").exists() {
-        done(Command::new("python3").args(["-m", "venv"]).arg(&home));
-        done(Command::new(&python).args(["-m", "pip", "install", "--quiet", FUZZER]));
-    }
-    python
+    installed(FUZZER, "schemathesis").join("python")
 }

