@@ -1,18 +1,24 @@
 //! The only place that names concrete adapters and puts them together.
 
 mod recover;
+mod rotate;
 
 use std::{
     fs::{self, DirBuilder, File, TryLockError},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
     sync::Arc,
+    thread::sleep,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context;
 use chrono::Utc;
 
-pub use self::recover::{From, Recovered, Wanted, recover};
+pub use self::{
+    recover::{From, Recovered, Wanted, recover},
+    rotate::rotate,
+};
 use crate::{
     app::{
         Decorator, Holdfast, Vault,
@@ -20,6 +26,7 @@ use crate::{
     },
     config::Config,
     docker::{DockerEngine, Engine},
+    domain::secret::Secret,
     log::{self, Log},
     readmodel,
 };
@@ -44,11 +51,11 @@ pub async fn open_with(
     decorate: Option<Decorator>,
 ) -> anyhow::Result<Opened> {
     let lock = DataLock::take(&config.data_dir)?;
-    let vault = Vault::new(config.master_key()?);
     let db = log::open_sqlite(&config.data_dir.join("holdfast.db"))
         .await
         .with_context(|| format!("cannot open the database in {}", config.data_dir.display()))?;
     let log = Log::open(db, readmodel::all(), Arc::new(Utc::now)).await?;
+    let vault = Vault::new(rotate::settled(config, &log).await?);
     Ok(Opened {
         holdfast: Holdfast::new(log, engine, vault, config.settings.clone(), decorate),
         _lock: lock,
@@ -56,15 +63,25 @@ pub async fn open_with(
 }
 
 /// Puts a copy in the place of the database. Fails with [`Busy`] while a server works in the folder.
-pub async fn restore_database(config: &Config, file: &Path) -> anyhow::Result<Replaced> {
+///
+/// `identity`: private keys of age, for one that is encrypted.
+pub async fn restore_database(
+    config: &Config,
+    file: &Path,
+    identity: Option<&Secret>,
+) -> anyhow::Result<Replaced> {
     let _lock = DataLock::take(&config.data_dir)?;
-    Ok(own::replace_database(&config.data_dir, file, Utc::now()).await?)
+    Ok(own::replace_database(&config.data_dir, file, identity, Utc::now()).await?)
 }
 
 /// Another process has the data folder.
 #[derive(Debug, thiserror::Error)]
 #[error("another Holdfast works in {}; stop it first, or talk to it instead", .0.display())]
 pub struct Busy(PathBuf);
+
+/// Whoever is just ending, or starts a program, holds the lock for a moment longer.
+const PATIENCE: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Keeps a second process out of the data folder; the kernel lets go of it however we end.
 struct DataLock(#[allow(dead_code)] File);
@@ -80,10 +97,16 @@ impl DataLock {
             .write(true)
             .open(&path)
             .with_context(|| format!("cannot open {}", path.display()))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
-            Err(TryLockError::WouldBlock) => Err(Busy(data_dir.to_owned()).into()),
-            Err(TryLockError::Error(error)) => Err(error).context("cannot lock the data folder"),
+        let begun = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Self(file)),
+                Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => sleep(LOOK_AGAIN),
+                Err(TryLockError::WouldBlock) => return Err(Busy(data_dir.to_owned()).into()),
+                Err(TryLockError::Error(error)) => {
+                    return Err(error).context("cannot lock the data folder");
+                }
+            }
         }
     }
 }

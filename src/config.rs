@@ -1,12 +1,15 @@
 //! What the process was told: flags, environment and defaults, checked once, so that nothing below
 //! reads the environment.
 
+mod sso;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
+pub use self::sso::SsoArgs;
 use crate::{
-    app::{MasterKey, Settings},
+    app::{MasterKey, Settings, recovery_keys},
     docker::HELPER_IMAGE,
     domain::{run::MAX_FAILURES, secret::Secret},
 };
@@ -60,8 +63,21 @@ pub struct ServeArgs {
     )]
     pub verify_every: Duration,
 
+    /// Log-ins, refusals, downloads and exports older than this many days lose their detail here, once a sealed
+    /// segment of the log in a target holds it; it stays for ever when not given
+    #[arg(
+        long,
+        env = "HOLDFAST_AUDIT_DETAIL_DAYS",
+        value_name = "DAYS",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub audit_detail_days: Option<u32>,
+
     #[command(flatten)]
     pub engine: EngineArgs,
+
+    #[command(flatten)]
+    pub sso: SsoArgs,
 
     /// After SIGTERM, how long running backups may go on before they are interrupted (seconds)
     #[arg(
@@ -192,6 +208,16 @@ pub struct EngineArgs {
     #[arg(long, env = "HOLDFAST_PRIVATE_WEBHOOKS")]
     pub private_webhooks: bool,
 
+    /// Public key of age (`age1…`) whose private half you keep elsewhere: the server's secrets are stored beside its
+    /// log in every target, encrypted to it, and `recover --identity` brings them back. May be given several times
+    #[arg(
+        long = "recovery-key",
+        env = "HOLDFAST_RECOVERY_KEYS",
+        value_name = "AGE1…",
+        value_delimiter = ','
+    )]
+    pub recovery_keys: Vec<String>,
+
     /// File that holds the master key of the vault, 64 hexadecimal digits; else HOLDFAST_MASTER_KEY in the
     /// environment, else the file `master.key` in the data folder
     #[arg(long, env = "HOLDFAST_MASTER_KEY_FILE", value_name = "PATH")]
@@ -224,6 +250,8 @@ impl Config {
         settings.private_targets = engine.private_targets;
         settings.private_webhooks = engine.private_webhooks;
         settings.retry_base = Duration::from_secs(engine.retry.max(1));
+        settings.recovery_keys = recovery_keys(&engine.recovery_keys)
+            .map_err(|problem| anyhow::anyhow!("--recovery-key: {problem}"))?;
         Ok(Self {
             settings,
             docker_host: engine.docker_host.clone(),
@@ -244,6 +272,15 @@ impl Config {
             return Ok(None);
         }
         self.master_key().map(Some)
+    }
+
+    /// Where the master key lies, unless the environment holds it.
+    pub fn master_key_in_file(&self) -> Option<PathBuf> {
+        match (&self.master_key_file, &self.master_key) {
+            (Some(file), _) => Some(file.clone()),
+            (None, Some(_)) => None,
+            (None, None) => Some(self.own_key_file.clone()),
+        }
     }
 
     /// From the file that was named, the environment, or the data folder's own file, which is made when

@@ -33,6 +33,13 @@ pub const ALL: &[&str] = &[
     "restore.after_success",
 ];
 
+/// Those of commands that work without a server.
+pub const OFFLINE: &[&str] = &[
+    "rotate.after_key",
+    "rotate.after_commit",
+    "rotate.after_rename",
+];
+
 /// Kills the process when this is the place that the environment names.
 #[cfg(debug_assertions)]
 pub fn hit(name: &str) {

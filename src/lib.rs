@@ -8,6 +8,7 @@ pub mod compose;
 pub mod docker;
 pub mod log;
 pub mod notify;
+pub mod sso;
 pub mod strategy;
 pub mod target;
 

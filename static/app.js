@@ -70,6 +70,20 @@
     }
   });
 
+  // What was sent is not sent again while its answer is on the way; Back finds it usable.
+  const buttons = (form) => form.querySelectorAll("button[type=submit], button:not([type])");
+  on("submit", (event) => {
+    if (!event.target.matches("form[data-once]") || event.defaultPrevented) return;
+    // Not before the browser has read which button it was.
+    setTimeout(() => buttons(event.target).forEach((it) => { it.toggleAttribute("data-sent", !it.disabled); it.disabled = true; }));
+  });
+  addEventListener("pageshow", () => {
+    for (const it of document.querySelectorAll("[data-sent]")) {
+      it.disabled = false;
+      it.removeAttribute("data-sent");
+    }
+  });
+
   // Ctrl-K opens the search over the page; arrows walk through what was found.
   const palette = () => document.getElementById("palette");
   const search = () => {

@@ -1,5 +1,5 @@
-//! The schema of Holdfast's one database, one file a step. Both SQLite and PostgreSQL take it;
-//! raw SQL stands only where the two differ.
+//! The schema of Holdfast's one database, one file a step. Raw SQL stands where the builder has no word
+//! for it.
 
 pub use sea_orm_migration::prelude::*;
 
@@ -18,6 +18,12 @@ mod m20261130_000041_grants;
 mod m20261130_000042_second_factors;
 mod m20261130_000050_totals;
 mod m20261130_000070_copies;
+mod m20261130_000080_ping_log;
+mod m20261130_000081_held_artifacts;
+mod m20261130_000090_identities;
+mod m20261130_000100_pruned_detail;
+mod m20261130_000110_good_runs;
+mod m20261130_000120_safety_runs;
 
 pub struct Migrator;
 
@@ -40,6 +46,12 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000042_second_factors::Migration),
             Box::new(m20261130_000050_totals::Migration),
             Box::new(m20261130_000070_copies::Migration),
+            Box::new(m20261130_000080_ping_log::Migration),
+            Box::new(m20261130_000081_held_artifacts::Migration),
+            Box::new(m20261130_000090_identities::Migration),
+            Box::new(m20261130_000100_pruned_detail::Migration),
+            Box::new(m20261130_000110_good_runs::Migration),
+            Box::new(m20261130_000120_safety_runs::Migration),
         ]
     }
 }

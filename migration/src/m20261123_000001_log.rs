@@ -1,6 +1,6 @@
 //! The event log, append-only by triggers, and the checkpoints of what reads it.
 
-use sea_orm_migration::{prelude::*, schema::*, sea_orm::DbBackend};
+use sea_orm_migration::{prelude::*, schema::*};
 
 #[derive(DeriveMigrationName)]
 pub struct Migration;
@@ -104,29 +104,13 @@ impl MigrationTrait for Migration {
 }
 
 async fn append_only(m: &SchemaManager<'_>) -> Result<(), DbErr> {
-    let db = m.get_connection();
-    match m.get_database_backend() {
-        DbBackend::Sqlite => {
-            for verb in ["UPDATE", "DELETE"] {
-                db.execute_unprepared(&format!(
-                    "CREATE TRIGGER events_no_{} BEFORE {verb} ON events \
-                     BEGIN SELECT RAISE(ABORT, 'the event log is append-only'); END",
-                    verb.to_lowercase()
-                ))
-                .await?;
-            }
-            Ok(())
-        }
-        // A rule DO INSTEAD NOTHING would swallow the change silently; a trigger says no.
-        DbBackend::Postgres => db
-            .execute_unprepared(
-                "CREATE FUNCTION events_append_only() RETURNS trigger LANGUAGE plpgsql AS \
-                 $$ BEGIN RAISE EXCEPTION 'the event log is append-only'; END $$; \
-                 CREATE TRIGGER events_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON events \
-                 FOR EACH STATEMENT EXECUTE FUNCTION events_append_only();",
-            )
-            .await
-            .map(|_| ()),
-        _ => Ok(()),
+    for verb in ["UPDATE", "DELETE"] {
+        let sql = format!(
+            "CREATE TRIGGER events_no_{} BEFORE {verb} ON events \
+             BEGIN SELECT RAISE(ABORT, 'the event log is append-only'); END",
+            verb.to_lowercase()
+        );
+        m.get_connection().execute_unprepared(&sql).await?;
     }
+    Ok(())
 }

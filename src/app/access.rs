@@ -85,7 +85,7 @@ impl Holdfast {
             request: "set-up".to_owned(),
         };
         let user = self.add_user(&caller, name, Role::Admin, password).await?;
-        self.open_session(user, name, from, "").await
+        self.open_session(user, name, from, "", None).await
     }
 
     pub async fn log_in(
@@ -107,12 +107,13 @@ impl Holdfast {
         let good = self.slowly(check).await?;
         match user.filter(|user| user.disabled_at.is_none()) {
             Some(user) if good => {
-                if let Some(ticket) = self.code_ticket(user.user_id()).await? {
+                if let Some(ticket) = self.code_ticket(user.user_id(), None).await? {
                     self.0.throttle.good(&guesses);
                     return Err(AppError::CodeNeeded(ticket));
                 }
                 self.0.throttle.good(&guesses);
-                self.open_session(user.user_id(), name, from, agent).await
+                self.open_session(user.user_id(), name, from, agent, None)
+                    .await
             }
             _ => {
                 let known: String = name.chars().filter(|c| !c.is_control()).take(64).collect();
@@ -210,7 +211,7 @@ impl Holdfast {
     }
 
     pub async fn remove_user(&self, caller: &Caller, user: UserId) -> Result<()> {
-        caller.must_be(Role::Admin)?;
+        self.user(caller, user).await?;
         self.must_be_fresh(caller)?;
         self.log()
             .write(caller.cause(), move |unit| {

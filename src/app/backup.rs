@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::{AppError, Caller, Holdfast, Result, hooks, runs::job_name, sites};
+use super::{AppError, Caller, Holdfast, Result, encryption, hooks, runs::job_name, sites};
 use crate::{
     domain::{
         aggregate::Refusal,
@@ -18,18 +18,12 @@ use crate::{
         manifest::Source,
         run::{Pin, Run, RunCommand, RunStatus, Stage},
     },
-    engine::{
-        backup::{self, Order, Report, Stages},
-        codec::Recipients,
-        pipeline::Packing,
-    },
+    engine::backup::{self, Order, Report, Stages},
     failpoint,
     log::{Cause, LogError},
     readmodel::{apps, configs, runs},
     target::{Key, Target, layout},
 };
-
-const EDIT: &str = "Edit the encryption of the config.";
 
 impl Holdfast {
     /// Works off attempt `attempt` of the run. `Err` only when the log itself failed: the queue
@@ -120,11 +114,7 @@ impl Holdfast {
             })?;
         }
         let target = self.target(&spec).await?;
-        let recipients = Recipients::parse(&spec.encryption.all());
-        let packing = Packing {
-            compression: spec.compression,
-            recipients: recipients.map_err(|problem| Failure::permanent(problem, EDIT))?,
-        };
+        let packing = encryption::packing(&spec)?;
         let keys = self.own_keys(&spec).await?;
         let site = self.site(container, &spec, cancel.clone()).await?;
         let container = &site.container;
@@ -211,6 +201,7 @@ impl Holdfast {
         target: &dyn Target,
         key: &Key,
     ) -> Result<(), AttemptError> {
+        let (raw_bytes, stored_bytes) = (report.artifact.raw_bytes, report.artifact.stored_bytes);
         let command = RunCommand::Succeed {
             attempt,
             artifact: report.artifact,
@@ -219,7 +210,10 @@ impl Holdfast {
         };
         let cause = Cause::system(job_name(id));
         match self.log().execute::<Run>(cause, id.0, command).await {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                tracing::info!(%key, raw_bytes, stored_bytes, "the backup succeeded");
+                Ok(())
+            }
             Err(LogError::Refused(_)) => {
                 backup::discard(target, key).await?;
                 Err(AttemptError::Superseded)
@@ -235,10 +229,14 @@ impl Holdfast {
         attempt: u32,
         pin: Box<Pin>,
     ) -> Result<(), AttemptError> {
+        let (service, container) = (pin.spec.service.clone(), pin.source.container.clone());
         let command = RunCommand::Start { attempt, pin };
         let cause = Cause::system(job_name(id));
         match self.log().execute::<Run>(cause, id.0, command).await {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                tracing::info!(service, container, "the backup begins");
+                Ok(())
+            }
             Err(LogError::Refused(_)) => Err(AttemptError::Superseded),
             Err(error) => Err(internal(error).into()),
         }
@@ -319,7 +317,7 @@ impl Holdfast {
         } else if self.0.interrupt.is_cancelled() {
             return Err(AppError::Stopping);
         } else {
-            tracing::warn!(run = id.0, attempt, error = %failure.message, "backup attempt failed");
+            tracing::warn!(error = %failure.message, "the backup failed");
             let failures = run.failures();
             let again = failures + 1 < self.settings().attempts;
             let failure =

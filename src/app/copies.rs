@@ -1,27 +1,32 @@
 //! Copies of artifacts in further targets: asking for them, making them, and letting them go. The run is
 //! good without them, so nothing here can make it red. `whereabouts` reads from them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
-use super::{AppError, Holdfast, MASK, Result, Vault, configs::told_apart, sites};
+use super::{
+    AppError, Caller, Holdfast, MASK, Result, Vault, configs::told_apart, runs, sites,
+    verifications,
+};
 use crate::{
     domain::{
         aggregate::Refusal,
         copies::{CopyCommand, FurtherTarget, is_due},
         failure::{Failure, FieldErrors},
         ids::RunId,
-        run::{Run, RunCommand},
+        manifest::{Artifact, Manifest},
+        run::{Pin, Run, RunCommand},
         secret::Secret,
+        verification::VerificationCommand,
     },
     engine::{
         copy, examine, prune,
         verify::{self, Flaw},
     },
     log::{Cause, LogError, Unit},
-    target::{self, Key},
+    target::{self, Key, Target},
 };
 
 /// How long a copy waits that failed as often as a backup is tried: a store may be away for days.
@@ -34,19 +39,23 @@ impl Holdfast {
         if !is_due(&run, copy, attempt) {
             return Ok(());
         }
-        let Some(working) = self.0.jobs.begin(&job_name(id, copy), &self.0.interrupt) else {
-            return Ok(());
-        };
+        // An attempt that was given up may not have stopped yet: the job comes back.
+        let working = self.0.jobs.begin(&job_name(id, copy), &self.0.interrupt);
+        let working = working
+            .ok_or_else(|| AppError::Conflict(format!("a copy of run {id} is being made")))?;
         let made = self.copy_attempt(&run, copy, &working.cancel).await;
         let command = match made {
-            Ok(()) => CopyCommand::Make { copy, attempt },
+            Ok(()) => {
+                tracing::info!("the copy is made");
+                CopyCommand::Make { copy, attempt }
+            }
             Err(_) if working.cancel.is_cancelled() => return Err(AppError::Stopping),
             Err(failure) => {
-                tracing::warn!(run = id.0, copy, attempt, error = %failure.message, "a copy failed");
+                tracing::warn!(error = %failure.message, "the copy failed");
                 CopyCommand::Fail {
                     copy,
                     attempt,
-                    retry_at: self.copy_again(&failure, attempt),
+                    retry_at: self.next_copy_at(&failure, attempt),
                     failure,
                 }
             }
@@ -73,29 +82,109 @@ impl Holdfast {
         copy: u32,
         stop: &CancellationToken,
     ) -> Result<(), Failure> {
+        let spec = run.pin.as_ref().map(|pin| &pin.spec);
+        let state = run.copies.get(copy as usize);
+        let further = spec.and_then(|spec| spec.copies.get(copy as usize).zip(Some(spec)));
+        let ((at, spec), state) = further
+            .zip(state)
+            .ok_or_else(|| Failure::permanent("the run names no such copy", ""))?;
+        let (verify, replace) = (spec.verify_upload, state.replace);
+        let job = job_name(run.id, copy);
+        self.copy_to(run, at, (verify, replace), job, stop).await
+    }
+
+    /// Copies the artifact back to the first target, from a further one that was read whole before. What lies
+    /// there and is whole after all stays.
+    pub(super) async fn copy_back(
+        &self,
+        run: &Run,
+        stop: &CancellationToken,
+    ) -> Result<(), Failure> {
+        let first = run.pin.as_ref().map(|pin| pin.spec.first_target());
+        let first = first.ok_or_else(|| Failure::permanent("the run has no artifact", ""))?;
+        let job = runs::job_name(run.id);
+        self.copy_to(run, &first, (true, true), job, stop).await
+    }
+
+    /// Whether to verify and to replace is as `copy::Order` says it; `job` is the name in the progress hub.
+    async fn copy_to(
+        &self,
+        run: &Run,
+        at: &FurtherTarget,
+        (verify, replace): (bool, bool),
+        job: String,
+        stop: &CancellationToken,
+    ) -> Result<(), Failure> {
         let (Some(pin), Some(artifact)) = (&run.pin, &run.artifact) else {
             return Err(Failure::permanent("the run has no artifact", ""));
         };
-        let further = pin.spec.copies.get(copy as usize);
-        let further =
-            further.ok_or_else(|| Failure::permanent("the run names no such copy", ""))?;
-        let first = pin.spec.first_target();
-        let from = self.target_of_run(run.config, &first).await?;
-        let manifest = examine::manifest(&*from, artifact).await?;
+        let (from, manifest) = self.source_of_copy(run, pin, artifact).await?;
         let order = copy::Order {
             from,
-            to: self.target_of_run(run.config, further).await?,
+            to: self.target_of_run(run.config, at).await?,
             manifest,
             strategy: sites::strategy_of(&pin.spec)?,
-            verify: pin.spec.verify_upload,
+            verify,
+            replace,
             stop: stop.clone(),
         };
-        let job = self.0.hub.begin(job_name(run.id, copy));
-        copy::run(&order, &job).await
+        copy::run(&order, &self.0.hub.begin(job)).await
+    }
+
+    /// The first place with the manifest of this very artifact; the first target last when what it holds is
+    /// known to be damaged.
+    async fn source_of_copy(
+        &self,
+        run: &Run,
+        pin: &Pin,
+        artifact: &Artifact,
+    ) -> Result<(Arc<dyn Target>, Manifest), Failure> {
+        let copies = pin.spec.copies.iter().zip(&run.copies);
+        let copies = copies
+            .filter(|(_, state)| state.stored)
+            .map(|(at, _)| at.clone());
+        let mut places = vec![pin.spec.first_target()];
+        places.extend(copies);
+        if run.verification.damage.is_some() {
+            places.rotate_left(1);
+        }
+        let mut first = None;
+        for at in places {
+            let found = match self.target_of_run(run.config, &at).await {
+                Ok(target) => match examine::manifest(&*target, artifact).await {
+                    Ok(manifest) => return Ok((target, manifest)),
+                    Err(flaw) => flaw.into(),
+                },
+                Err(failure) => failure,
+            };
+            first.get_or_insert(found);
+        }
+        Err(first.unwrap_or_else(|| Failure::permanent("the run has no artifact", "")))
+    }
+
+    /// Has a place hold the artifact again. A further target (1 is the first of them) gets a copy that is still
+    /// to be made now, or anew where it was found damaged or gone; the first target (0), where it is found
+    /// damaged or gone there, gets it back from a copy.
+    pub async fn copy_again(&self, caller: &Caller, id: RunId, place: u32) -> Result<()> {
+        self.run_to_act_on(caller, id).await?;
+        let Some(copy) = place.checked_sub(1) else {
+            let command = RunCommand::Verify(VerificationCommand::Mend);
+            self.log()
+                .execute::<Run>(caller.cause(), id.0, command)
+                .await?;
+            return Ok(());
+        };
+        let command = RunCommand::Copy(CopyCommand::Again { copy });
+        self.log()
+            .execute::<Run>(caller.cause(), id.0, command)
+            .await?;
+        // An attempt that hangs at its target is not waited for.
+        self.0.jobs.stop(&job_name(id, copy));
+        Ok(())
     }
 
     /// What only a person can mend is looked at as seldom as what has been away for long.
-    fn copy_again(&self, failure: &Failure, attempt: u32) -> DateTime<Utc> {
+    fn next_copy_at(&self, failure: &Failure, attempt: u32) -> DateTime<Utc> {
         let soon = failure.is_temporary() && attempt < self.settings().attempts;
         self.log().now()
             + if soon {
@@ -125,7 +214,7 @@ impl Holdfast {
             return Ok(());
         };
         let target = self.target_of_run(run.config, further).await?;
-        if !state.stored {
+        if !state.stored && state.damage.is_none() && !state.replace {
             // What was never made may be somebody else's file of that name.
             let stop = CancellationToken::new();
             match verify::read_back(&*target, artifact, &stop).await {
@@ -152,10 +241,13 @@ impl Holdfast {
         Ok(errors.into_result())
     }
 
-    /// Whether a copy of the run is being made in this process; it is told to stop.
+    /// Whether the run's artifact is being written somewhere by this process; that is told to stop.
     pub(super) fn stops_copies(&self, run: &Run) -> bool {
         let copies = (0..).take(run.copies.len());
-        let names: Vec<String> = copies.map(|copy| job_name(run.id, copy)).collect();
+        let copies = copies.map(|copy| job_name(run.id, copy));
+        // Which may be bringing it back.
+        let verification = std::iter::once(verifications::name_of(run.id));
+        let names: Vec<String> = copies.chain(verification).collect();
         for name in &names {
             self.0.jobs.stop(name);
         }

@@ -92,6 +92,11 @@ impl Holdfast {
         Ok(found)
     }
 
+    /// Whether the engine did not answer when it was last asked, a few seconds ago at most.
+    pub async fn engine_is_away(&self) -> bool {
+        self.containers_lately().await.is_none()
+    }
+
     async fn containers_lately(&self) -> Option<Arc<Vec<Container>>> {
         let mut seen = self.0.seen.containers.lock().await;
         if let Some(listed) = &*seen

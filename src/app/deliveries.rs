@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ActiveValue::Set, QueryOrder, QuerySelect, UpdateMany, entity::prelude::*};
 use serde_json::{Value, json};
 
-use super::{AppError, Caller, Holdfast, Result};
+use super::{AppError, Holdfast, Result};
 use crate::{
     domain::{
         config::ConfigEvent,
@@ -230,6 +230,12 @@ impl Holdfast {
                 {
                     about = tell(&mut data, failure);
                 }
+                if let RunEvent::VerificationPassed { copies, .. } = change
+                    && let Some(bad) = copies.iter().find(|copy| copy.damage.is_some())
+                    && let Some(failure) = &bad.failure
+                {
+                    about = tell(&mut data, failure);
+                }
             }
             Event::Restore(change) => {
                 data["restore_id"] = json!(event.stream.id);
@@ -303,7 +309,7 @@ impl Holdfast {
         .await
     }
 
-    async fn change_deliveries(
+    pub(super) async fn change_deliveries(
         &self,
         change: row::ActiveModel,
         which: impl FnOnce(UpdateMany<row::Entity>) -> UpdateMany<row::Entity> + Send + 'static,
@@ -319,40 +325,6 @@ impl Holdfast {
             })
             .await?;
         Ok(())
-    }
-
-    /// The newest of a webhook, newest first.
-    pub async fn deliveries(
-        &self,
-        caller: &Caller,
-        webhook: WebhookId,
-        limit: u64,
-    ) -> Result<Vec<Delivery>> {
-        self.webhook(caller, webhook).await?;
-        let rows = row::Entity::find()
-            .filter(row::Column::WebhookId.eq(webhook.0))
-            .order_by_desc(row::Column::Id)
-            .limit(limit);
-        Ok(rows.all(self.db()).await?)
-    }
-
-    /// Sends it again, under the id it has always had.
-    pub async fn redeliver(&self, caller: &Caller, id: i64) -> Result<Delivery> {
-        let found = row::Entity::find_by_id(id).one(self.db()).await?;
-        let found = found.ok_or_else(|| AppError::NotFound(format!("the delivery {id}")))?;
-        self.webhook(caller, WebhookId(found.webhook_id)).await?;
-        let change = row::ActiveModel {
-            status: Set("pending".to_owned()),
-            attempts: Set(0),
-            next_at: Set(self.log().now().timestamp_millis()),
-            delivered_at: Set(None),
-            ..Default::default()
-        };
-        self.change_deliveries(change, move |it| it.filter(row::Column::Id.eq(id)))
-            .await?;
-        self.0.letters.notify_one();
-        let found = row::Entity::find_by_id(id).one(self.db()).await?;
-        found.ok_or_else(|| AppError::NotFound(format!("the delivery {id}")))
     }
 
     /// Rung when there is something to deliver.

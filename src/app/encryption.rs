@@ -16,7 +16,10 @@ use crate::{
         restore::Restore,
         secret::Secret,
     },
-    engine::codec::{self, Keys, Recipients},
+    engine::{
+        codec::{self, Keys, Recipients},
+        pipeline::Packing,
+    },
     log::{Cause, LogError, Unit},
     readmodel::restores,
 };
@@ -76,6 +79,16 @@ impl NewEncryption {
 /// A new key pair for a person to keep: the public half, and the private one, which is kept nowhere.
 pub fn new_key() -> (String, Secret) {
     codec::generate()
+}
+
+/// How what the config stores is packed, and to whom.
+pub(super) fn packing(spec: &ConfigSpec) -> Result<Packing, Failure> {
+    let recipients = Recipients::parse(&spec.encryption.all());
+    let wrong = |problem| Failure::permanent(problem, "Edit the encryption of the config.");
+    Ok(Packing {
+        compression: spec.compression,
+        recipients: recipients.map_err(wrong)?,
+    })
 }
 
 /// What somebody gave to open a backup.

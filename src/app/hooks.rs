@@ -205,7 +205,7 @@ impl RunHooks {
         };
         // What it did counts; that it cannot be told is found by the next command of the attempt.
         if let Err(failure) = self.holdfast.tell(self.run, command).await {
-            tracing::warn!(run = self.run.0, error = %failure.message, "a hook could not be told of");
+            tracing::warn!(error = %failure.message, "a hook could not be told of");
         }
         ran
     }

@@ -7,6 +7,7 @@ mod admission;
 mod apps;
 mod auth;
 mod backup;
+mod bundle;
 mod caller;
 mod changes;
 mod composed;
@@ -14,7 +15,9 @@ mod configs;
 mod copies;
 mod coverage;
 mod deliveries;
+mod delivery_log;
 mod detect;
+mod drafts;
 mod encryption;
 mod error;
 mod hooks;
@@ -25,11 +28,14 @@ pub mod own;
 mod pings;
 mod place;
 mod proof;
+mod pruning;
+mod reconcile;
 mod recovery;
 mod refusals;
 mod restore;
 mod restores;
 mod retention;
+mod rotation;
 mod runs;
 mod second_factor;
 mod sessions;
@@ -37,6 +43,7 @@ mod settle;
 mod shipping;
 mod sites;
 mod slots;
+mod sso;
 mod system;
 mod tokens;
 mod trial;
@@ -56,7 +63,9 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::{
     access::NewToken,
-    activity::{Export, Head},
+    activity::{Export, Span},
+    auth::random_token,
+    bundle::recovery_keys,
     caller::Caller,
     changes::Change,
     configs::{Artifacts, ConfigInput, KeepInput, MASK},
@@ -64,15 +73,20 @@ pub use self::{
     coverage::Unprotected,
     deliveries::Delivery,
     detect::{Detection, Origin, Project, Service},
+    drafts::{Fields, Found as FoundDraft},
     encryption::{EncryptionInput, new_key},
     error::AppError,
+    pruning::{DetailPlace, Kept, PruneReport},
+    reconcile::{Compared, Difference, Expected, Lack, Remains, Stray},
     recovery::{Adopted, LostSecret},
     restores::{Preview, RestoreInput},
     retention::RetentionPreview,
+    rotation::{Rotated, newest_rotation},
     runs::Download,
     second_factor::Enrolment,
     sessions::{NewSession, OpenSession},
     shipping::{Shipment, read_segment, segments},
+    sso::{Arrival, Purpose, SsoAnswer, SsoProblem, SsoSettings},
     system::{Check, Verdict},
     tokens::Token,
     trial::Trials,
@@ -81,6 +95,7 @@ pub use self::{
     users::{GrantInput, UserChange},
     vault::{MasterKey, Vault, write_private},
     webhooks::{SavedWebhook, WebhookInput},
+    whereabouts::Whereabout,
 };
 use self::{auth::Throttle, sites::ServiceLocks};
 use crate::{
@@ -117,6 +132,8 @@ pub struct Settings {
     pub retry_max: Duration,
     /// A good artifact that was not read for this long is verified again; never when zero.
     pub verify_every: Duration,
+    /// Detail of audit events older than so many days is pruned; never when `None`.
+    pub audit_detail_days: Option<u32>,
     /// Whether hooks may run commands in containers. Only the server's own configuration says so.
     pub exec_hooks: bool,
     /// Whether targets may lie at private addresses. Only the server's own configuration says so.
@@ -124,8 +141,13 @@ pub struct Settings {
     /// Whether webhooks may go to addresses of private networks. Only the server's own configuration says
     /// so.
     pub private_webhooks: bool,
+    /// Public keys of age that the vault is encrypted to where it leaves the host; it stays when empty. Only
+    /// the server's own configuration says so: whoever named one could read every secret.
+    pub recovery_keys: Vec<String>,
     /// Where people reach the pages: `https://backup.example.org`. Links in messages begin with it.
     pub public_url: Option<String>,
+    /// Where else people may log in.
+    pub sso: Option<SsoSettings>,
 }
 
 impl Settings {
@@ -144,10 +166,13 @@ impl Settings {
             retry_base: Duration::from_secs(10),
             retry_max: Duration::from_secs(10 * 60),
             verify_every: Duration::ZERO,
+            audit_detail_days: None,
             exec_hooks: false,
             private_targets: false,
             private_webhooks: false,
+            recovery_keys: Vec::new(),
             public_url: None,
+            sso: None,
         }
     }
 }
@@ -171,11 +196,16 @@ struct Inner {
     throttle: Throttle,
     refusals: refusals::Refusals,
     tickets: second_factor::Tickets,
+    drafts: drafts::Drafts,
+    sso: Option<sso::Sso>,
     calls: triggers::Calls,
     coming: slots::Coming,
     seen: coverage::Seen,
     pace: verifications::Pace,
     shipped: shipping::Shipped,
+    /// Read while the log is exported, written while it is pruned.
+    exports: Arc<tokio::sync::RwLock<()>>,
+    kept_detail: pruning::LastKept,
     /// Rung when something is to be told to webhooks.
     letters: tokio::sync::Notify,
     /// Held while labels are heeded, or two looks at once would make two configs.
@@ -212,16 +242,20 @@ impl Holdfast {
             hub: Hub::new(),
             place,
             admission: admission::Admission::new(&settings),
+            sso: settings.sso.clone().map(sso::Sso::new),
             settings,
             services: ServiceLocks::default(),
             throttle: Throttle::default(),
             refusals: refusals::Refusals::default(),
             tickets: second_factor::Tickets::default(),
+            drafts: drafts::Drafts::default(),
             calls: triggers::Calls::default(),
             coming: slots::Coming::default(),
             seen: coverage::Seen::default(),
             pace: verifications::Pace::default(),
             shipped: shipping::Shipped::default(),
+            exports: Arc::default(),
+            kept_detail: pruning::LastKept::default(),
             letters: tokio::sync::Notify::new(),
             labels: tokio::sync::Mutex::new(()),
             receiving: uploads::Receiving::default(),

@@ -34,7 +34,8 @@ pub(super) struct PlaceOfRestore {
 
 /// What is brought back.
 pub(super) enum Backup {
-    Run(Box<runs::Model>),
+    /// And the one place that it is to be read from, where somebody chose.
+    Run(Box<runs::Model>, Option<u32>),
     Upload(Box<Upload>),
 }
 
@@ -42,21 +43,21 @@ impl Backup {
     /// As the run pinned it.
     pub fn pinned_spec(&self) -> Option<ConfigSpec> {
         match self {
-            Self::Run(run) => run.pin().map(|pin| pin.spec),
+            Self::Run(run, _) => run.pin().map(|pin| pin.spec),
             Self::Upload(_) => None,
         }
     }
 
     pub fn fingerprint(&self) -> Fingerprint {
         match self {
-            Self::Run(run) => run.fingerprint().unwrap_or_default(),
+            Self::Run(run, _) => run.fingerprint().unwrap_or_default(),
             Self::Upload(upload) => upload.fingerprint.clone(),
         }
     }
 
     pub fn raw_bytes(&self) -> Option<u64> {
         match self {
-            Self::Run(run) => u64::try_from(run.raw_bytes?).ok(),
+            Self::Run(run, _) => u64::try_from(run.raw_bytes?).ok(),
             Self::Upload(upload) => Some(upload.artifact.raw_bytes),
         }
     }
@@ -89,11 +90,11 @@ impl Holdfast {
             RestoreSource::Upload { upload } => {
                 (Backup::Upload(upload.clone()), upload.spec.clone())
             }
-            RestoreSource::Run { run } => {
+            RestoreSource::Run { run, from, .. } => {
                 let run = self.run_of(*run).await?;
                 let (pinned, config) = (pinned_spec(&run)?, ConfigId(run.backup_config_id));
                 let spec = self.spec_at(&app, &state.service, pinned, config).await?;
-                (Backup::Run(Box::new(run)), spec)
+                (Backup::Run(Box::new(run), *from), spec)
             }
         };
         Ok(PlaceOfRestore {
@@ -107,7 +108,7 @@ impl Holdfast {
     /// Where to look for what is brought back.
     pub(super) async fn search_for(&self, place: &PlaceOfRestore) -> Result<Search, Failure> {
         match &place.backup {
-            Backup::Run(run) => self.search(run).await,
+            Backup::Run(run, from) => self.search(run, *from).await,
             Backup::Upload(upload) => Ok(Search::over(Found {
                 manifest: uploads::manifest(upload, &place.app, self.log().now()),
                 target: self.scratch()?,

@@ -2,7 +2,7 @@
 //! left open.
 
 use chrono::Duration;
-use sea_orm::{ActiveValue::Set, EntityTrait};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, sea_query::Expr};
 
 use super::{AppError, Caller, Holdfast, Result, auth, auth::Guess};
 use crate::domain::{audit::AuditEvent, event::ActorKind, secret::Secret};
@@ -40,14 +40,19 @@ impl Holdfast {
             ));
         }
         self.0.throttle.good(&guesses);
-        let change = auth::sessions::ActiveModel {
-            digest: Set(auth::digest(cookie)),
-            proved_at: Set(Some(self.log().now().timestamp_millis())),
-            ..Default::default()
-        };
+        self.session_proved(&Secret::from(cookie)).await
+    }
+
+    /// Whoever holds this session has just shown who they are.
+    pub(super) async fn session_proved(&self, cookie: &Secret) -> Result<()> {
+        let now = self.log().now().timestamp_millis();
+        let digest = auth::digest(cookie.expose());
         self.write_rows("session", move |unit| {
             Box::pin(async move {
-                auth::sessions::Entity::update(change)
+                // It may have ended meanwhile: then there is nothing to prove.
+                auth::sessions::Entity::update_many()
+                    .col_expr(auth::sessions::Column::ProvedAt, Expr::value(now))
+                    .filter(auth::sessions::Column::Digest.eq(digest))
                     .exec(unit.tx())
                     .await?;
                 Ok(())

@@ -1,13 +1,16 @@
 //! After the data folder was lost: what the log's segments do not tell, because it came after them, the
 //! manifests beside the artifacts do. And what nothing can bring back, the secrets, is named.
 
-use std::collections::BTreeSet;
-
-use super::{Caller, Holdfast, Result, own};
+use super::{
+    Caller, Holdfast, Result, own,
+    reconcile::{Remains, compare, is_same_place},
+};
 use crate::{
     domain::{
         access::Role,
+        aggregate::Refusal,
         audit::AuditEvent,
+        copies::FurtherTarget,
         event::{Scope, StreamKind},
         failure::Failure,
         ids::{AppId, ConfigId, RunId},
@@ -17,7 +20,7 @@ use crate::{
     },
     engine::{examine, verify::Flaw},
     readmodel::{apps, configs, runs},
-    target::{Key, Target, layout},
+    target::{Key, Target},
 };
 
 /// What was in a target beyond what the log knew.
@@ -42,46 +45,57 @@ pub struct LostSecret {
 impl Holdfast {
     /// Makes a run of each backup in `target` that no run is known of, and asks that it is verified: a
     /// manifest is a claim, nothing more.
-    pub async fn adopt(&self, caller: &Caller, target: &dyn Target) -> Result<Adopted> {
+    /// `at` says what the target was opened with, as a config would.
+    pub async fn adopt(
+        &self,
+        caller: &Caller,
+        target: &dyn Target,
+        at: &FurtherTarget,
+    ) -> Result<Adopted> {
         caller.must_be(Role::Admin)?;
-        let known: BTreeSet<String> = runs::keys(self.db()).await?.into_iter().collect();
-        let entries = target.list("").await.map_err(Failure::from)?;
-        let keys: Vec<Key> = entries.into_iter().map(|entry| entry.key).collect();
-        let present: BTreeSet<&str> = keys.iter().map(Key::as_str).collect();
+        let held = target.list("").await.map_err(Failure::from)?;
+        let found = compare(&held, &[], &self.known_keys().await?);
         let mut adopted = Adopted::default();
-        for key in keys.iter().filter(|key| layout::may_be_artifact(key)) {
-            if known.contains(key.as_str()) {
-                continue;
-            }
-            let manifest = layout::manifest_key(key).map_err(Failure::from)?;
-            if !present.contains(manifest.as_str()) {
-                adopted.bare.push(key.to_string());
-                continue;
-            }
-            let found = match examine::found(target, key).await {
-                Ok(manifest) => self.adopt_one(caller, manifest).await?,
-                Err(Flaw::Unreadable(failure)) => return Err(failure.into()),
-                Err(flaw) => Err(flaw.to_string()),
-            };
-            match found {
-                Ok(run) => adopted.runs.push(run),
-                Err(why) => adopted.refused.push((key.to_string(), why)),
+        for stray in found.strays.iter().filter(|stray| stray.run.is_none()) {
+            let key = &stray.key;
+            match stray.remains {
+                Remains::Manifest => {}
+                Remains::Artifact => adopted.bare.push(key.to_string()),
+                Remains::Whole => match self.adopt_found(caller, target, key, at).await? {
+                    Ok(run) => adopted.runs.push(run),
+                    Err(why) => adopted.refused.push((key.to_string(), why)),
+                },
             }
         }
         Ok(adopted)
     }
 
-    /// The new run, or why there is none.
+    /// The new run of what lies under `key`, or why there is none.
+    pub(super) async fn adopt_found(
+        &self,
+        caller: &Caller,
+        target: &dyn Target,
+        key: &Key,
+        at: &FurtherTarget,
+    ) -> Result<Result<RunId, String>> {
+        match examine::found(target, key).await {
+            Ok(manifest) => self.adopt_one(caller, manifest, at).await,
+            Err(Flaw::Unreadable(failure)) => Err(failure.into()),
+            Err(flaw) => Ok(Err(flaw.to_string())),
+        }
+    }
+
     async fn adopt_one(
         &self,
         caller: &Caller,
         manifest: Manifest,
+        at: &FurtherTarget,
     ) -> Result<Result<RunId, String>> {
         let config = configs::get(self.db(), ConfigId(manifest.config)).await?;
         let Some(config) = config else {
             return Ok(Err(format!("there is no config {}", manifest.config)));
         };
-        let (app, spec) = (AppId(config.app_id), config.spec());
+        let (app, mut spec) = (AppId(config.app_id), config.spec());
         let slug = match app {
             AppId::OWN => Some(own::NAME.to_owned()),
             app => apps::get(self.db(), app).await?.map(|app| app.slug),
@@ -90,12 +104,20 @@ impl Holdfast {
             let of = format!("{} by {}", manifest.app, manifest.strategy);
             return Ok(Err(format!("config {} is not for {of}", config.id)));
         }
+        // It lies here, wherever the config stores first today; its way in, where the config has one.
+        let here = spec.targets().find(|known| is_same_place(known, at));
+        let here = here.unwrap_or_else(|| at.clone());
+        spec.target = here.target;
+        spec.target_settings = here.settings;
+        spec.target_secrets = here.secrets;
+        spec.copies = Vec::new();
+        let key = manifest.artifact.key.clone();
         let found = Box::new(FoundBackup {
             pin: Pin {
                 config_revision: manifest.config_revision,
                 spec,
                 source: manifest.source,
-                key: manifest.artifact.key.clone(),
+                key: key.clone(),
             },
             artifact: manifest.artifact,
             fingerprint: manifest.fingerprint,
@@ -106,6 +128,9 @@ impl Holdfast {
         let config = config.config_id();
         let run = self.log().write(caller.cause(), move |unit| {
             Box::pin(async move {
+                if runs::has_key(unit.tx(), &key).await? {
+                    return Err(Refusal::Conflict(format!("a run keeps {key} already")).into());
+                }
                 let run = RunId(unit.next_id(StreamKind::Run).await?);
                 let adopt = RunCommand::Adopt {
                     run,
@@ -138,9 +163,7 @@ impl Holdfast {
 
     pub async fn lost_secrets(&self) -> Result<Vec<LostSecret>> {
         let mut lost = Vec::new();
-        let mut all = configs::list(self.db()).await?;
-        all.extend(configs::get(self.db(), ConfigId::OWN).await?);
-        for config in all {
+        for config in configs::storing(self.db()).await? {
             let spec = config.spec();
             let named = spec.credentials.iter().chain(&spec.target_secrets);
             let further = spec.copies.iter().flat_map(|copy| &copy.secrets);

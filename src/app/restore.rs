@@ -5,15 +5,19 @@ use chrono::TimeDelta;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    AppError, Holdfast, Result, journal::RestoreJournal, place::PlaceOfRestore, restores::job_name,
-    sites, whereabouts::Found,
+    AppError, Holdfast, Result,
+    journal::RestoreJournal,
+    place::PlaceOfRestore,
+    restores::job_name,
+    sites,
+    whereabouts::{Found, Search},
 };
 use crate::{
     docker::DockerError,
     domain::{
         aggregate::Refusal,
         failure::{Failure, FailureKind},
-        ids::RestoreId,
+        ids::{RestoreId, RunId},
         manifest::Fingerprint,
         restore::{Destination, Restore, RestoreCommand, RestoreStatus},
     },
@@ -23,6 +27,7 @@ use crate::{
     },
     failpoint,
     log::{Cause, LogError},
+    readmodel::runs,
     strategy::{Restored, Settled, StrategyError},
 };
 
@@ -49,6 +54,7 @@ impl Holdfast {
                     warnings: restored.warnings,
                 };
                 self.tell_restore(id, command).await?;
+                tracing::info!("the restore succeeded");
                 failpoint::hit("restore.after_success");
                 Ok(())
             }
@@ -62,6 +68,11 @@ impl Holdfast {
         attempt: u32,
         cancel: &CancellationToken,
     ) -> Result<Restored, RestoreError> {
+        if let Some(safety) = state.source.safety() {
+            self.must_be_good(safety)
+                .await
+                .map_err(RestoreError::Artifact)?;
+        }
         let mut place = self
             .restore_place(state, cancel)
             .await
@@ -97,6 +108,11 @@ impl Holdfast {
             },
         };
         self.claim(state.id, command).await?;
+        tracing::info!(
+            service = state.service,
+            container = place.site.container.name,
+            "the restore begins"
+        );
         failpoint::hit("restore.after_start");
         let job = self.0.hub.begin(job_name(state.id));
         let journal = self.journal(attempt, &job, state.id, &place);
@@ -118,7 +134,7 @@ impl Holdfast {
                 Err(RestoreError::Artifact(failure)) if !cancel.is_cancelled() => failure,
                 Err(error) => return Err(error),
                 Ok(mut restored) => {
-                    restored.warnings.extend(read_from(copy, &search.why()));
+                    restored.warnings.extend(read_from(copy, &search));
                     return Ok(restored);
                 }
             };
@@ -128,6 +144,18 @@ impl Holdfast {
                 return Err(RestoreError::Artifact(failure));
             };
             (order.manifest, order.target, copy) = (next.manifest, next.target, next.copy);
+        }
+    }
+
+    /// The backup that goes before the restore; the restore's job comes when that is over.
+    async fn must_be_good(&self, safety: RunId) -> Result<(), Failure> {
+        let run = runs::get(self.db(), safety).await.map_err(internal)?;
+        match run {
+            Some(run) if run.status == "success" => Ok(()),
+            _ => Err(Failure::permanent(
+                format!("the safety backup, run {safety}, did not succeed; nothing was touched"),
+                "Look why at that run, then start the restore again, or without it.",
+            )),
         }
     }
 
@@ -167,7 +195,7 @@ impl Holdfast {
         let failure = failure.or_hint(
             "Nothing was changed; look at the container and its own log, then start it again.",
         );
-        tracing::warn!(restore = id.0, attempt, error = %failure.message, "restore did not succeed");
+        tracing::warn!(error = %failure.message, "the restore did not succeed");
         let command = if started && state.cancel_requested && !needs_attention {
             RestoreCommand::ConfirmCancelled { attempt }
         } else {
@@ -278,9 +306,13 @@ impl Holdfast {
     }
 }
 
-/// Said of a restore that did not read from the first target.
-fn read_from(copy: Option<String>, why: &str) -> Option<String> {
-    copy.map(|copy| format!("it was read from the copy in {copy}, because {why}"))
+/// Said of a restore that had to go past a place.
+fn read_from(copy: Option<String>, search: &Search) -> Option<String> {
+    let why = search.why();
+    let copy = copy.filter(|_| !why.is_empty())?;
+    Some(format!(
+        "it was read from the copy in {copy}, because {why}"
+    ))
 }
 
 /// The container by its name, not its id.

@@ -1,6 +1,9 @@
 //! Restores as people see them: preview, ask for one, cancel, undo. The work is in `restore`.
 
-use super::{AppError, Caller, Holdfast, Result, detect, encryption, place::pinned_spec, sites};
+use super::{
+    AppError, Caller, Holdfast, Result, detect, encryption, place::pinned_spec, sites,
+    whereabouts::Whereabout,
+};
 use crate::{
     docker::Container,
     domain::{
@@ -9,9 +12,10 @@ use crate::{
         config::ConfigSpec,
         event::StreamKind,
         failure::Failure,
-        ids::{AppId, RestoreId, RunId},
+        ids::{AppId, ConfigId, RestoreId, RunId},
         manifest::Manifest,
         restore::{Restore, RestoreCommand, RestoreSource},
+        run::{Run, RunCommand, Trigger},
         secret::Secret,
         text,
     },
@@ -26,6 +30,19 @@ pub struct RestoreInput {
     pub service: Option<String>,
     /// The private key, or a file of keys, that opens an encrypted backup.
     pub identity: Option<Secret>,
+    /// The one place that the backup is read from: 0 is its first target, 1 its first further one. From the
+    /// first that has it when absent.
+    pub from: Option<u32>,
+    /// Back up what is there first, by the config that made the backup; begin when that is good.
+    pub safety_backup: bool,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestedRestore {
+    pub restore: RestoreId,
+    /// The run that goes before it.
+    pub safety: Option<RunId>,
 }
 
 /// What a person should see before they say yes.
@@ -35,6 +52,8 @@ pub struct Preview {
     pub app: apps::Model,
     pub service: String,
     pub manifest: Manifest,
+    /// Where the backup lies, or should.
+    pub places: Vec<Whereabout>,
     /// The destination as it is now, or why it cannot be restored into.
     pub destination: Result<DestinationNow, String>,
     /// How long the dump took, in milliseconds: a restore takes about twice as long.
@@ -56,10 +75,13 @@ impl Holdfast {
         caller: &Caller,
         id: RunId,
         service: Option<String>,
+        from: Option<u32>,
     ) -> Result<Preview> {
         let run = self.restorable(caller, id).await?;
         let app = self.app_by_id(caller, AppId(run.app_id)).await?;
-        let manifest = self.read_manifest(&run).await?;
+        let places = self.whereabouts(&run).await?;
+        must_hold(from, &places)?;
+        let manifest = self.read_manifest(&run, from).await?;
         let service = service.unwrap_or_else(|| manifest.service.clone());
         let subject = manifest.source.subject.as_str();
         let destination = self.destination_now(&app, &run, &service, subject).await;
@@ -70,6 +92,7 @@ impl Holdfast {
             app,
             service,
             manifest,
+            places,
         })
     }
 
@@ -80,9 +103,21 @@ impl Holdfast {
         id: RunId,
         input: RestoreInput,
     ) -> Result<RestoreId> {
+        Ok(self.request_safe_restore(caller, id, input).await?.restore)
+    }
+
+    /// The same; answers the safety backup too.
+    pub async fn request_safe_restore(
+        &self,
+        caller: &Caller,
+        id: RunId,
+        input: RestoreInput,
+    ) -> Result<RequestedRestore> {
         caller.must_be(Role::Operator)?;
         let run = self.restorable(caller, id).await?;
         let app = self.app_by_id(caller, AppId(run.app_id)).await?;
+        let from = input.from;
+        must_hold(from, &self.whereabouts(&run).await?)?;
         let pinned = pinned_spec(&run)?;
         let strategy = sites::strategy_of(&pinned)?;
         let service = input.service.unwrap_or_else(|| pinned.service.clone());
@@ -98,8 +133,13 @@ impl Holdfast {
         let given = must_open(&run, &pinned, input.identity)?;
         // A container's name was said: from here on it is its service.
         let service = container.service().map_or(service, str::to_owned);
+        let config = if input.safety_backup {
+            Some(self.config_of_service(&run, &service).await?)
+        } else {
+            None
+        };
         let (app, vault) = (app.app_id(), self.0.vault.clone());
-        let restore = self
+        let requested = self
             .log()
             .write(caller.cause(), move |unit| {
                 Box::pin(async move {
@@ -113,20 +153,50 @@ impl Holdfast {
                         Some(identity) => Some(vault.lend(unit, identity).await?),
                         None => None,
                     };
+                    let safety = match config {
+                        Some(config) => Some(request_safety(unit, app, config).await?),
+                        None => None,
+                    };
                     let restore = RestoreId(unit.next_id(StreamKind::Restore).await?);
+                    let source = RestoreSource::Run {
+                        run: id,
+                        from,
+                        safety,
+                    };
                     let command = RestoreCommand::Request {
                         restore,
-                        source: RestoreSource::Run { run: id },
+                        source,
                         app,
                         service,
                         identity,
                     };
                     unit.execute::<Restore>(restore.0, command).await?;
-                    Ok(restore)
+                    Ok(RequestedRestore { restore, safety })
                 })
             })
             .await?;
-        Ok(restore)
+        Ok(requested)
+    }
+
+    /// The config that made the backup, when it is there and would back up that service.
+    async fn config_of_service(&self, run: &runs::Model, service: &str) -> Result<ConfigId> {
+        let id = ConfigId(run.backup_config_id);
+        let found = configs::get(self.db(), id).await?;
+        let present = found.filter(|config| config.removed_at.is_none());
+        match present {
+            Some(config) if config.service == service => Ok(id),
+            Some(config) => Err(AppError::field(
+                "safety_backup",
+                format!(
+                    "the backup's own config backs up {}, not {service}: back that up yourself first",
+                    config.service
+                ),
+            )),
+            None => Err(AppError::field(
+                "safety_backup",
+                "the config that made the backup was removed, so that nothing says how to make another",
+            )),
+        }
     }
 
     pub async fn restore(&self, caller: &Caller, id: RestoreId) -> Result<restores::Model> {
@@ -244,6 +314,42 @@ fn must_open(
         }
     };
     Err(AppError::field("identity", problem))
+}
+
+/// A place that was chosen must be one that is said to hold the backup.
+fn must_hold(from: Option<u32>, places: &[Whereabout]) -> Result<()> {
+    let Some(from) = from else {
+        return Ok(());
+    };
+    let problem = match places.iter().find(|place| place.number == from) {
+        Some(place) if place.holds => return Ok(()),
+        Some(place) => format!("{} does not hold this backup", place.at),
+        None => format!(
+            "there is no such place: use 0 for the first target, up to {}",
+            places.len().saturating_sub(1)
+        ),
+    };
+    Err(AppError::field("from", problem))
+}
+
+/// One that began before would not have what is there now.
+async fn request_safety(unit: &mut Unit, app: AppId, config: ConfigId) -> Result<RunId, LogError> {
+    if let Some(present) = runs::unfinished_of(unit.tx(), config).await? {
+        let id = present.id;
+        let text = format!("run {id} is not over yet: wait for it, then ask for a safety backup");
+        return Err(Refusal::Conflict(text).into());
+    }
+    let run = RunId(unit.next_id(StreamKind::Run).await?);
+    let command = RunCommand::Request {
+        run,
+        app,
+        config,
+        trigger: Trigger::Restore,
+        key: None,
+        slot: None,
+    };
+    unit.execute::<Run>(run.0, command).await?;
+    Ok(run)
 }
 
 /// `2026-11-23 02:00 UTC`.

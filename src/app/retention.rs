@@ -8,6 +8,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use super::{AppError, Caller, Holdfast, Result, runs::job_name};
 use crate::{
     domain::{
+        config::ConfigSpec,
         failure::Failure,
         forecast::{self, Forecast},
         ids::{ConfigId, RunId},
@@ -58,7 +59,7 @@ impl Holdfast {
                     return Ok(0); // nobody says any more how long they are kept
                 };
                 let rule = row.spec().retention;
-                let (plan, _) = plan(unit.tx(), &row).await?;
+                let (plan, _) = plan(unit.tx(), config, &row.spec()).await?;
                 // Read by a restore right now: they go after the next run.
                 let restores = restores::unfinished(unit.tx()).await?;
                 let read = |run: &RunId| restores.iter().any(|r| r.run_id == Some(run.0));
@@ -95,8 +96,10 @@ impl Holdfast {
         let first = pin.spec.first_target();
         let target = self.target_of_run(run.config, &first).await?;
         let key = Key::parse(&artifact.key).map_err(Failure::from)?;
-        prune::run(&*target, &key).await?;
-        copies?;
+        let pruned = prune::run(&*target, &key).await;
+        if let Err(failure) = pruned.and(copies) {
+            return self.tell_held(id, failure).await;
+        }
         failpoint::hit("prune.after_delete");
         let cause = Cause::system(job_name(id));
         self.log()
@@ -105,14 +108,45 @@ impl Holdfast {
         Ok(())
     }
 
+    /// What comes back as a job is what may go better soon; a store that refuses to delete is asked some days later.
+    async fn tell_held(&self, id: RunId, failure: Failure) -> Result<()> {
+        if failure.is_temporary() {
+            return Err(failure.into());
+        }
+        let now = self.log().now();
+        let command = RunCommand::TellHeld { failure, now };
+        let cause = Cause::system(job_name(id));
+        self.log().execute::<Run>(cause, id.0, command).await?;
+        Ok(())
+    }
+
     pub async fn retention_preview(
         &self,
         caller: &Caller,
         id: ConfigId,
     ) -> Result<RetentionPreview> {
-        let config = self.present_config(caller, id).await?;
-        let spec = config.spec();
-        let (plan, runs) = plan(self.db(), &config).await?;
+        let spec = self.present_config(caller, id).await?.spec();
+        self.retention_forecast(caller, Some(id), spec).await
+    }
+
+    /// What the rule of `spec` would do under its schedule, neither of which has to be stored; to the
+    /// backups of `id` where that is named, else to those that are still to come.
+    pub async fn retention_forecast(
+        &self,
+        caller: &Caller,
+        id: Option<ConfigId>,
+        spec: ConfigSpec,
+    ) -> Result<RetentionPreview> {
+        let (plan, runs) = match id {
+            Some(id) => {
+                let config = self.present_config(caller, id).await?;
+                plan(self.db(), config.config_id(), &spec).await?
+            }
+            None => (
+                retention::plan(&spec.retention, chrono_tz::UTC, &[], false),
+                Vec::new(),
+            ),
+        };
         let schedule = Schedule::parse(&spec.schedule_cron).ok();
         let coming = schedule.filter(|_| spec.enabled);
         let present: Vec<Point> = plan.verdicts.iter().map(|verdict| verdict.point).collect();
@@ -135,14 +169,14 @@ impl Holdfast {
 /// What the config's rule says of what is there, and the runs it was asked about.
 async fn plan(
     db: &impl ConnectionTrait,
-    config: &configs::Model,
+    config: ConfigId,
+    spec: &ConfigSpec,
 ) -> Result<(Plan, Vec<runs::Model>), DbErr> {
-    let spec = config.spec();
     let zone = schedule::zone(&spec.time_zone).unwrap_or(chrono_tz::UTC);
-    let mut runs = runs::with_artifact(db, config.config_id()).await?;
+    let mut runs = runs::with_artifact(db, config).await?;
     // One that was found in a target is a claim until it is verified: nothing goes because of it.
     runs.retain(|run| run.verified_at.is_some());
-    let last = runs::newest_ended(db, config.config_id()).await?;
+    let last = runs::newest_ended(db, config).await?;
     let failed = last.is_some_and(|run| run.status != "success");
     let points: Vec<Point> = runs.iter().map(point).collect();
     let plan = retention::plan(&spec.retention, zone, &points, failed);

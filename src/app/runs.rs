@@ -11,7 +11,7 @@ use crate::{
         failure::Failure,
         ids::{AppId, ConfigId, RunId},
         manifest::{Artifact, Manifest},
-        run::{Pin, RequestKey, Run, RunCommand, Trigger},
+        run::{RequestKey, Run, RunCommand, Trigger},
     },
     log::Recorded,
     readmodel::{configs, runs},
@@ -170,7 +170,7 @@ impl Holdfast {
         if let Some(why) = run.lacks_artifact() {
             return Err(AppError::Conflict(why));
         }
-        Ok(self.read_manifest(&run).await?)
+        Ok(self.read_manifest(&run, None).await?)
     }
 
     /// All of it, or the bytes of `range` (end exclusive), which must lie within it.
@@ -181,7 +181,7 @@ impl Holdfast {
         range: Option<Range<u64>>,
     ) -> Result<Download> {
         let run = self.run_to_act_on(caller, id).await?;
-        let (_, artifact) = downloadable(&run)?;
+        let artifact = downloadable(&run)?;
         let key = Key::parse(&artifact.key).map_err(Failure::from)?;
         let (body, copy) = self.first_body(&run, &key, range).await?;
         self.note_download(caller, &run).await?;
@@ -194,17 +194,13 @@ impl Holdfast {
         })
     }
 
-    /// A link under which the artifact can be read for a while without this server; `None` where its
-    /// target makes none. Whoever has the link can use it, so it counts as a download.
+    /// A link under which the artifact can be read for a while without this server, to the first place that
+    /// has it and makes links; `None` where none does. Whoever has the link can use it, so it counts as a download.
     pub async fn download_link(&self, caller: &Caller, id: RunId) -> Result<Option<String>> {
         let run = self.run_to_act_on(caller, id).await?;
-        let (pin, artifact) = downloadable(&run)?;
+        let artifact = downloadable(&run)?;
         let key = Key::parse(&artifact.key).map_err(Failure::from)?;
-        let config = ConfigId(run.backup_config_id);
-        let first = pin.spec.first_target();
-        let target = self.target_of_run(config, &first).await?;
-        let link = target.presign(&key, LINK_VALID).await;
-        let link = link.map_err(Failure::from)?;
+        let link = self.first_link(&run, &key, LINK_VALID).await?;
         if link.is_some() {
             self.note_download(caller, &run).await?;
         }
@@ -224,11 +220,11 @@ impl Holdfast {
 }
 
 /// A damaged one too: what is left of it may be all there is.
-fn downloadable(run: &runs::Model) -> Result<(Pin, Artifact)> {
+fn downloadable(run: &runs::Model) -> Result<Artifact> {
     let why = run.lacks_artifact().filter(|_| !run.holds_damage());
-    match (why, run.pin(), run.artifact()) {
-        (None, Some(pin), Some(artifact)) => Ok((pin, artifact)),
-        (why, ..) => {
+    match (why, run.artifact()) {
+        (None, Some(artifact)) => Ok(artifact),
+        (why, _) => {
             let why = why.unwrap_or_default();
             Err(AppError::Conflict(format!("nothing to download: {why}")))
         }

@@ -64,23 +64,38 @@ pub struct Enrolment {
 
 /// Whose password was right, and whose code is still to come.
 #[derive(Default)]
-pub(super) struct Tickets(Mutex<HashMap<String, (UserId, u32, Instant)>>);
+pub(super) struct Tickets(Mutex<HashMap<String, Ticket>>);
+
+struct Ticket {
+    user: UserId,
+    /// Who vouched for the first factor, when it was somebody else.
+    through: Option<String>,
+    tries: u32,
+    since: Instant,
+}
 
 impl Tickets {
-    fn issue(&self, user: UserId) -> Secret {
+    fn issue(&self, user: UserId, through: Option<String>) -> Secret {
         let ticket = auth::random_token("hfl");
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        open.retain(|_, (.., at)| at.elapsed() < TICKET_VALID);
-        open.insert(auth::digest(ticket.expose()), (user, 0, Instant::now()));
+        open.retain(|_, it| it.since.elapsed() < TICKET_VALID);
+        let issued = Ticket {
+            user,
+            through,
+            tries: 0,
+            since: Instant::now(),
+        };
+        open.insert(auth::digest(ticket.expose()), issued);
         ticket
     }
 
     /// Counts a try.
-    fn user(&self, ticket: &Secret) -> Option<UserId> {
+    fn user(&self, ticket: &Secret) -> Option<(UserId, Option<String>)> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (user, tries, at) = open.get_mut(&auth::digest(ticket.expose()))?;
-        *tries += 1;
-        (*tries <= TICKET_TRIES && at.elapsed() < TICKET_VALID).then_some(*user)
+        let it = open.get_mut(&auth::digest(ticket.expose()))?;
+        it.tries += 1;
+        let good = it.tries <= TICKET_TRIES && it.since.elapsed() < TICKET_VALID;
+        good.then(|| (it.user, it.through.clone()))
     }
 
     fn close(&self, ticket: &Secret) {
@@ -179,9 +194,13 @@ impl Holdfast {
     }
 
     /// What a log-in still has to show, when it has.
-    pub(super) async fn code_ticket(&self, user: UserId) -> Result<Option<Secret>> {
+    pub(super) async fn code_ticket(
+        &self,
+        user: UserId,
+        through: Option<String>,
+    ) -> Result<Option<Secret>> {
         let has = self.has_second_factor(user).await?;
-        Ok(has.then(|| self.0.tickets.issue(user)))
+        Ok(has.then(|| self.0.tickets.issue(user, through)))
     }
 
     /// The second half of a log-in.
@@ -192,11 +211,8 @@ impl Holdfast {
         from: &str,
         agent: &str,
     ) -> Result<NewSession> {
-        let user = self
-            .0
-            .tickets
-            .user(ticket)
-            .ok_or(AppError::Unauthenticated)?;
+        let known = self.0.tickets.user(ticket);
+        let (user, through) = known.ok_or(AppError::Unauthenticated)?;
         let row = users::admitted(self.db(), user).await?;
         let row = row.ok_or(AppError::Unauthenticated)?;
         // Counted apart: a password that is right must not forgive codes that are wrong.
@@ -209,7 +225,8 @@ impl Holdfast {
         }
         self.0.throttle.good(&guesses);
         self.0.tickets.close(ticket);
-        self.open_session(user, &row.name, from, agent).await
+        self.open_session(user, &row.name, from, agent, through)
+            .await
     }
 
     /// Whether it is a code of now that was not used yet, or a recovery code that is left. It is used then.
@@ -353,11 +370,12 @@ mod tests {
     #[test]
     fn a_ticket_is_good_for_a_few_tries() {
         let tickets = Tickets::default();
-        let ticket = tickets.issue(UserId(7));
-        let heard = (0..50).filter(|_| tickets.user(&ticket) == Some(UserId(7)));
+        let ticket = tickets.issue(UserId(7), None);
+        let known = Some((UserId(7), None));
+        let heard = (0..50).filter(|_| tickets.user(&ticket) == known);
         assert_eq!(heard.count(), 5);
         assert_eq!(tickets.user(&Secret::from("hfl_none")), None);
-        let other = tickets.issue(UserId(8));
+        let other = tickets.issue(UserId(8), None);
         tickets.close(&other);
         assert_eq!(tickets.user(&other), None);
     }

@@ -159,12 +159,14 @@ impl Holdfast {
         Ok(())
     }
 
+    /// `through`: who vouched for them, when it was somebody else.
     pub(super) async fn open_session(
         &self,
         user: UserId,
         name: &str,
         from: &str,
         agent: &str,
+        through: Option<String>,
     ) -> Result<NewSession> {
         let cookie = auth::random_token("hfw");
         let at = self.log().now().timestamp_millis();
@@ -193,8 +195,8 @@ impl Holdfast {
                     auth::sessions::Entity::insert(row)
                         .exec_without_returning(unit.tx())
                         .await?;
-                    unit.note(AuditEvent::LoggedIn { user }, Scope::default())
-                        .await
+                    let logged_in = AuditEvent::LoggedIn { user, through };
+                    unit.note(logged_in, Scope::default()).await
                 })
             })
             .await?;

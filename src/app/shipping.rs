@@ -13,16 +13,17 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Mutex;
 
-use super::{AppError, Holdfast, Result, backup::internal};
+use super::{Holdfast, Result, backup::internal, bundle::Bundle};
 use crate::{
-    domain::{copies::FurtherTarget, failure::Failure, ids::ConfigId},
+    domain::{copies::FurtherTarget, failure::Failure},
     failpoint,
     log::{LogKey, MAX_PACKED},
     readmodel::configs,
     target::{Key, Target, TargetError, layout, layout::Segment},
 };
 
-const FULL: i64 = 2_000;
+/// Events of a segment that never changes any more.
+pub(super) const FULL: i64 = 2_000;
 
 /// How far each target is, by the settings that it was opened with.
 pub(super) type Shipped = Mutex<BTreeMap<String, Shipment>>;
@@ -34,6 +35,8 @@ pub struct Shipment {
     pub place: String,
     /// The newest segment there, or why nobody knows.
     pub newest: Result<Segment, Failure>,
+    /// Tag of the secrets there; none without a recovery key.
+    pub secrets: Option<String>,
 }
 
 /// A target that a config names.
@@ -45,24 +48,34 @@ pub(super) struct InUse {
 impl Holdfast {
     /// Brings every target in use up to date. True when all are; what failed is told by `doctor`.
     pub async fn ship_log(&self) -> Result<bool> {
-        let Some(key) = self.0.vault.log_key() else {
-            return Err(AppError::Internal("the log's key cannot be made".into()));
-        };
+        let key = self.log_key()?;
         let targets = self.targets_in_use().await?;
+        let bundle = self.bundle(&key).await?;
         let mut known = self.0.shipped.lock().await.clone();
         known.retain(|id, _| targets.contains_key(id));
         let ship = targets.into_iter().map(|(id, InUse { place, target })| {
-            let newest = known.remove(&id).and_then(|it| it.newest.ok());
-            let key = &key;
+            let known = known
+                .remove(&id)
+                .and_then(|it| Some((it.newest.ok()?, it.secrets)));
+            let (key, bundle) = (&key, bundle.as_ref());
             async move {
-                let newest = match target {
-                    Ok(target) => self.ship_to(&*target, key, newest).await,
+                let shipped = match target {
+                    Ok(target) => self.ship_all_to(&*target, key, bundle, known).await,
                     Err(failure) => Err(failure),
+                };
+                let (newest, secrets) = match shipped {
+                    Ok((newest, secrets)) => (Ok(newest), secrets),
+                    Err(failure) => (Err(failure), None),
                 };
                 if let Err(failure) = &newest {
                     tracing::warn!(place, error = %failure.message, "the log was not shipped");
                 }
-                (id, Shipment { place, newest })
+                let shipment = Shipment {
+                    place,
+                    newest,
+                    secrets,
+                };
+                (id, shipment)
             }
         });
         // At once: one that is away must not keep the others waiting.
@@ -87,6 +100,27 @@ impl Holdfast {
         key.map_or_else(String::new, |key| key.instance())
     }
 
+    /// `known` is what lay there when it was last looked at.
+    async fn ship_all_to(
+        &self,
+        target: &dyn Target,
+        key: &LogKey,
+        bundle: Option<&Bundle>,
+        known: Option<(Segment, Option<String>)>,
+    ) -> Result<(Segment, Option<String>), Failure> {
+        let (newest, before) =
+            known.map_or((None, None), |(newest, tag)| (Some(newest), Some(tag)));
+        let newest = self.ship_to(target, key, newest).await?;
+        let Some(bundle) = bundle else {
+            return Ok((newest, None)); // what lies there is for whoever has its key
+        };
+        if before.flatten().as_ref() != Some(&bundle.tag) {
+            let of = (newest.instance.as_str(), newest.history);
+            self.ship_secrets(target, of, bundle).await?;
+        }
+        Ok((newest, Some(bundle.tag.clone())))
+    }
+
     async fn ship_to(
         &self,
         target: &dyn Target,
@@ -106,7 +140,8 @@ impl Holdfast {
                 last: head.min(first + FULL - 1),
                 ..newest.clone()
             };
-            self.store(target, key, &next).await?;
+            let packed = self.packed(target, key, grows.then_some(&newest), &next);
+            self.store(target, &next, packed.await?).await?;
             failpoint::hit("ship.after_put");
             if grows {
                 target.delete(&newest.key()?).await?;
@@ -116,14 +151,41 @@ impl Holdfast {
         Ok(newest)
     }
 
-    async fn store(
+    /// The bytes of the next segment, in which `from` goes on. What was pruned here while the target was away
+    /// is whole in `from` alone: it is taken from there.
+    async fn packed(
         &self,
         target: &dyn Target,
         key: &LogKey,
+        from: Option<&Segment>,
+        next: &Segment,
+    ) -> Result<Vec<u8>, Failure> {
+        let log = self.log();
+        if let Some(from) = from
+            && log
+                .has_pruned(from.first, from.last)
+                .await
+                .map_err(internal)?
+        {
+            let there = read_segment(target, &from.key()?).await?;
+            let grown = log.grown(key, &there, next.last).await.map_err(internal)?;
+            return grown.ok_or_else(|| {
+                Failure::temporary(
+                    format!("the log's newest segment in {} is damaged", target.describe()),
+                    "It is looked at again; another history of the log begins there if it stays so.",
+                )
+            });
+        }
+        let packed = log.segment(key, next.first, next.last).await;
+        packed.map_err(internal)
+    }
+
+    async fn store(
+        &self,
+        target: &dyn Target,
         segment: &Segment,
+        packed: Vec<u8>,
     ) -> Result<(), Failure> {
-        let packed = self.log().segment(key, segment.first, segment.last).await;
-        let packed = packed.map_err(internal)?;
         let body = stream::iter([Ok(Bytes::from(packed))]).boxed();
         match target.put(&segment.key()?, body, None).await {
             // Stored by a server that was killed before it knew, or by another one under the same key.
@@ -195,11 +257,8 @@ impl Holdfast {
 
     /// Each place that a config stores in, once: a bucket under two prefixes is two places.
     pub(super) async fn targets_in_use(&self) -> Result<BTreeMap<String, InUse>> {
-        let mut configs = configs::list(self.db()).await?;
-        let own = configs::get(self.db(), ConfigId::OWN).await?;
-        configs.extend(own.filter(|own| own.removed_at.is_none()));
         let mut targets = BTreeMap::new();
-        for config in configs {
+        for config in configs::storing(self.db()).await? {
             for at in config.spec().targets() {
                 let id = format!("{} {:?}", at.target, at.settings);
                 let is_open = |known: &InUse| known.target.is_ok();
@@ -218,7 +277,7 @@ impl Holdfast {
     }
 }
 
-fn place(target: &dyn Target, at: &FurtherTarget) -> String {
+pub(super) fn place(target: &dyn Target, at: &FurtherTarget) -> String {
     let prefix = at.settings.get("prefix").map(String::as_str);
     match prefix.filter(|prefix| !prefix.is_empty()) {
         Some(prefix) => format!("{}, below {prefix}", target.describe()),

@@ -2,9 +2,9 @@
 
 use rustix::fs::statvfs;
 
-use super::{Holdfast, Result, Shipment};
+use super::{AppError, Holdfast, Result, Shipment};
 use crate::{
-    log::{RebuildReport, Verification},
+    log::{Checkpoint, RebuildReport, Verification, offline::Known},
     readmodel::{apps, configs},
     target,
 };
@@ -47,11 +47,29 @@ impl Holdfast {
         checks.extend(self.check_services().await?);
         checks.extend(self.check_secrets().await?);
         checks.extend(self.check_log_copies().await);
+        checks.extend(self.check_audit_detail());
         Ok(checks)
     }
 
     pub async fn verify_log(&self, progress: impl FnMut(i64)) -> Result<Verification> {
-        Ok(self.log().verify(progress).await?)
+        let known = self.known_key(None)?;
+        Ok(self.log().verify_against(&known, progress).await?)
+    }
+
+    /// The same, and that the log still holds what a checkpoint was signed for.
+    pub async fn verify_log_against(&self, checkpoint: Checkpoint) -> Result<Verification> {
+        let checked = checkpoint.check(None);
+        checked.map_err(|flaw| AppError::field("checkpoint", flaw.to_string()))?;
+        let known = self.known_key(Some(checkpoint))?;
+        Ok(self.log().verify_against(&known, |_| {}).await?)
+    }
+
+    /// Beside a checkpoint that was checked, the server's own key.
+    fn known_key(&self, checkpoint: Option<Checkpoint>) -> Result<Known> {
+        Ok(Known {
+            checkpoint,
+            public_key: Some(self.log_key()?.public()),
+        })
     }
 
     pub async fn rebuild(&self) -> Result<RebuildReport> {
@@ -125,25 +143,48 @@ impl Holdfast {
     async fn check_log_copies(&self) -> Vec<Check> {
         let head = self.log().head();
         let instance = self.instance();
-        let told =
-            self.shipped()
-                .await
-                .into_iter()
-                .map(|Shipment { place, newest }| match newest {
-                    Ok(newest) => good(
-                        "log copy",
-                        format!(
-                            "{place}: {} of {head} events, as {instance}/{}",
-                            newest.last, newest.history
-                        ),
+        let told = self.shipped().await.into_iter().map(
+            |Shipment {
+                 place,
+                 newest,
+                 secrets,
+             }| match newest {
+                Ok(newest) => good(
+                    "log copy",
+                    format!(
+                        "{place}: {} of {head} events{}, as {instance}/{}",
+                        newest.last,
+                        secrets.map_or("", |_| ", and the secrets"),
+                        newest.history
                     ),
-                    Err(failure) => bad(
-                        "log copy",
-                        format!("{place}: {}", failure.message),
-                        &failure.hint,
-                    ),
-                });
+                ),
+                Err(failure) => bad(
+                    "log copy",
+                    format!("{place}: {}", failure.message),
+                    &failure.hint,
+                ),
+            },
+        );
         told.collect()
+    }
+
+    /// Does what is to be pruned lie in a target?
+    fn check_audit_detail(&self) -> Option<Check> {
+        const NAME: &str = "audit detail";
+        let days = self.settings().audit_detail_days?;
+        let kept = self.kept_detail();
+        Some(match kept.first() {
+            None => good(NAME, format!("pruned when it is older than {days} days")),
+            Some(first) => warning(
+                NAME,
+                format!(
+                    "of {} events it is older than {days} days and stays: {}",
+                    kept.iter().map(|it| it.stretch.events).sum::<u64>(),
+                    first.why.message
+                ),
+                &first.why.hint,
+            ),
+        })
     }
 
     /// Can each config's service be found, and does it run?

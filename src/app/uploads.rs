@@ -16,7 +16,7 @@ use crate::{
     domain::{
         config::ConfigSpec,
         event::StreamKind,
-        failure::Failure,
+        failure::{Failure, one_of},
         ids::RestoreId,
         manifest::{FORMAT, Manifest, Source},
         restore::{Restore, RestoreCommand, RestoreSource, Upload},
@@ -211,8 +211,7 @@ impl Holdfast {
     ) -> Result<(apps::Model, &'static dyn Strategy, Container)> {
         let app = self.app_to_act_in(caller, slug).await?;
         let strategy = strategy::find(&input.strategy).ok_or_else(|| {
-            let known: Vec<&str> = strategy::ALL.iter().map(|s| s.kind()).collect();
-            AppError::field("strategy", format!("use one of: {}", known.join(", ")))
+            AppError::field("strategy", one_of(strategy::ALL.iter().map(|s| s.kind())))
         })?;
         text::container_name("container", &input.service)?;
         let refused = |failure| sites::as_field("container", failure);

@@ -1,11 +1,11 @@
 //! What becomes of users once they are there: role, grants, whether they may come in.
 
-use super::{AppError, Caller, Holdfast, Result, auth, configs::one_of};
+use super::{AppError, Caller, Holdfast, Result, auth};
 use crate::{
     domain::{
         access::{Role, User, UserCommand},
         aggregate::Refusal,
-        failure::FieldErrors,
+        failure::{FieldErrors, one_of},
         grant::Grants,
         ids::UserId,
     },

@@ -14,7 +14,8 @@ use chacha20poly1305::{
     aead::{Aead, Payload},
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QuerySelect,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, IntoActiveModel,
+    QueryFilter, QueryOrder, QuerySelect,
 };
 use sha2::{Digest, Sha256};
 
@@ -80,12 +81,22 @@ impl MasterKey {
             }
             Ok(_) => Self::from_hex(&fs::read_to_string(path).map_err(failed)?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let key = super::auth::random_bytes::<32>();
-                write_private(path, hex::encode(key).as_bytes()).map_err(failed)?;
-                Ok(Self(Secret::new(key)))
+                let key = Self::random();
+                write_private(path, key.to_hex().expose().as_bytes()).map_err(failed)?;
+                Ok(key)
             }
             Err(error) => Err(failed(error)),
         }
+    }
+
+    /// A new one; nothing is written.
+    pub fn random() -> Self {
+        Self(Secret::new(super::auth::random_bytes::<32>()))
+    }
+
+    /// As a file holds it: 64 hexadecimal digits.
+    pub fn to_hex(&self) -> Secret {
+        Secret::new(hex::encode(self.0.expose()))
     }
 
     /// Tells keys apart without giving anything away.
@@ -135,6 +146,43 @@ impl Vault {
         Self { key }
     }
 
+    pub fn key_id(&self) -> String {
+        self.key.id()
+    }
+
+    /// Every secret under the key of another vault; how many. Fails, and changes nothing, when one cannot be
+    /// read.
+    pub async fn seal_anew(
+        &self,
+        tx: &impl ConnectionTrait,
+        new: &Self,
+    ) -> Result<u64, VaultError> {
+        let rows = row::Entity::find().all(tx).await?;
+        let mut count = 0;
+        for row in rows {
+            let reference = SecretRef(row.reference.clone());
+            let secret = self.get(tx, &reference).await?;
+            let mut change = row.into_active_model();
+            change.sealed = Set(new.sealed(&reference.0, &secret)?);
+            change.key_id = Set(new.key.id());
+            row::Entity::update(change).exec(tx).await?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Nonce and ciphertext.
+    fn sealed(&self, reference: &str, secret: &Secret) -> Result<Vec<u8>, VaultError> {
+        let nonce = super::auth::random_bytes::<NONCE>();
+        let payload = Payload {
+            msg: secret.expose().as_bytes(),
+            aad: reference.as_bytes(),
+        };
+        let ciphertext = self.cipher().encrypt(&XNonce::from(nonce), payload);
+        let ciphertext = ciphertext.map_err(|_| VaultError::Unreadable(reference.to_owned()))?;
+        Ok([&nonce[..], &ciphertext].concat())
+    }
+
     /// Seals a new secret inside the caller's transaction; `at` in Unix milliseconds.
     pub async fn put(
         &self,
@@ -153,26 +201,27 @@ impl Vault {
         at: i64,
     ) -> Result<SecretRef, VaultError> {
         let reference = format!("{kind}{}", hex::encode(super::auth::random_bytes::<16>()));
-        let nonce = super::auth::random_bytes::<NONCE>();
-        let mut sealed = nonce.to_vec();
-        let payload = Payload {
-            msg: secret.expose().as_bytes(),
-            aad: reference.as_bytes(),
-        };
-        let ciphertext = self
-            .cipher()
-            .encrypt(&XNonce::from(nonce), payload)
-            .map_err(|_| VaultError::Unreadable(reference.clone()))?;
-        sealed.extend(ciphertext);
+        self.put_under(&reference, tx, secret, at).await?;
+        Ok(SecretRef(reference))
+    }
+
+    async fn put_under(
+        &self,
+        reference: &str,
+        tx: &impl ConnectionTrait,
+        secret: &Secret,
+        at: i64,
+    ) -> Result<(), VaultError> {
+        let sealed = self.sealed(reference, secret)?;
         row::Entity::insert(row::ActiveModel {
-            reference: Set(reference.clone()),
+            reference: Set(reference.to_owned()),
             key_id: Set(self.key.id()),
             sealed: Set(sealed),
             created_at: Set(at),
         })
         .exec_without_returning(tx)
         .await?;
-        Ok(SecretRef(reference))
+        Ok(())
     }
 
     /// Seals a new secret together with the event that will name it.
@@ -235,6 +284,53 @@ impl Vault {
             .map_err(|_| unreadable())?;
         let plain = String::from_utf8(plain).map_err(|_| unreadable())?;
         Ok(Secret::new(plain))
+    }
+
+    /// All that is kept and can be read, by reference. What is lent is forgotten soon, and stays here.
+    pub async fn kept(&self, db: &impl ConnectionTrait) -> Result<Vec<(SecretRef, Secret)>, DbErr> {
+        let rows = row::Entity::find()
+            .select_only()
+            .column(row::Column::Reference)
+            .filter(row::Column::Reference.starts_with(KEPT))
+            .order_by_asc(row::Column::Reference)
+            .into_tuple::<String>();
+        let mut kept = Vec::new();
+        for reference in rows.all(db).await?.into_iter().map(SecretRef) {
+            match self.get(db, &reference).await {
+                Ok(secret) => kept.push((reference, secret)),
+                Err(VaultError::Database(error)) => return Err(error),
+                // Of another master key: nobody here can read it.
+                Err(_) => {}
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Seals secrets under the references that they had elsewhere; those that are there already stay.
+    pub async fn put_back(
+        &self,
+        unit: &Unit,
+        secrets: &[(SecretRef, Secret)],
+    ) -> Result<(), LogError> {
+        let at = unit.now().timestamp_millis();
+        for (SecretRef(reference), secret) in secrets {
+            let present = row::Entity::find_by_id(reference).one(unit.tx()).await?;
+            if present.is_none() && reference.starts_with(KEPT) {
+                let put = self.put_under(reference, unit.tx(), secret, at).await;
+                put.map_err(|error| LogError::Database(DbErr::Custom(error.to_string())))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lower hex; the same text has another digest under another master key.
+    pub(super) fn keyed_digest(&self, tag: &[u8], text: &[u8]) -> String {
+        let mut inner = Sha256::new();
+        inner.update(tag);
+        inner.update(self.key.0.expose());
+        inner.update(text);
+        // Twice, so that nobody can go on from a digest that they know.
+        hex::encode(Sha256::digest(inner.finalize()))
     }
 
     /// What signs the log that leaves the host: made from the master key, so that whoever keeps that keeps

@@ -1,5 +1,6 @@
-//! Verifying artifacts again: when somebody asks, and one by one what nobody has read for long. The
-//! outcome is an event of the run; what it says of the run follows from that.
+//! Verifying artifacts again: when somebody asks, and one by one what nobody has read for long. Every place
+//! that is said to hold one is read. The outcome is an event of the run; what it says of the run, and of
+//! each copy, follows from that.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -12,10 +13,11 @@ use crate::{
         access::Role,
         aggregate::Refusal,
         config::ConfigSpec,
+        copies::FurtherTarget,
         failure::Failure,
         ids::{ConfigId, RunId},
         run::{Run, RunCommand},
-        verification::{Damage, VerificationCommand},
+        verification::{CopyFinding, VerificationCommand},
     },
     engine::{examine, verify::Flaw},
     log::{Cause, LogError},
@@ -46,36 +48,54 @@ impl Holdfast {
         if run.verification.due() != Some(verification) {
             return Ok(());
         }
-        let name = format!("verify-{id}");
+        let name = name_of(id);
         let Some(working) = self.0.jobs.begin(&name, &self.0.interrupt) else {
             return Ok(());
         };
-        let found = self.examine(&run, &working.cancel).await;
-        let outcome = match found {
-            Ok(()) => VerificationCommand::Pass { verification },
-            Err(Flaw::Damaged(failure)) => VerificationCommand::Fail {
-                verification,
-                damage: Damage::Altered,
-                failure,
-            },
-            Err(Flaw::Missing(failure)) => VerificationCommand::Fail {
-                verification,
-                damage: Damage::Missing,
-                failure,
-            },
+        let stop = &working.cancel;
+        let mut found = self.examine_first(&run, stop).await;
+        let damaged = found.as_ref().err().and_then(Flaw::damage).is_some();
+        if damaged && run.verification.mends() {
+            found = match self.copy_back(&run, stop).await {
+                Ok(()) => self.examine_first(&run, stop).await,
+                // It stays as damaged as it was known to be.
+                Err(failure) => Err(Flaw::Unreadable(failure)),
+            };
+        }
+        let unanswered = run.verification.unanswered();
+        let retry_at = match &found {
             Err(Flaw::Cancelled) => return Err(AppError::Stopping),
-            Err(Flaw::Unreadable(_)) if working.cancel.is_cancelled() => {
-                return Err(AppError::Stopping);
-            }
-            Err(Flaw::Unreadable(failure)) => {
-                let unanswered = run.verification.unanswered();
+            Err(Flaw::Unreadable(_)) if stop.is_cancelled() => return Err(AppError::Stopping),
+            Err(Flaw::Unreadable(failure)) if failure.is_temporary() => {
                 let again = unanswered + 1 < self.settings().attempts;
-                VerificationCommand::PutOff {
+                again.then(|| self.log().now() + self.retry_pause(unanswered))
+            }
+            _ => None,
+        };
+        // Those are read once, with what ends it.
+        let copies = match retry_at {
+            Some(_) => Vec::new(),
+            None => self.examine_copies(&run, stop).await?,
+        };
+        let outcome = match found {
+            Ok(()) => VerificationCommand::Pass {
+                verification,
+                copies,
+            },
+            Err(flaw) => match (flaw.damage(), flaw.into()) {
+                (Some(damage), failure) => VerificationCommand::Fail {
+                    verification,
+                    damage,
+                    failure,
+                    copies,
+                },
+                (None, failure) => VerificationCommand::PutOff {
                     verification,
                     failure,
-                    retry_at: again.then(|| self.log().now() + self.retry_pause(unanswered)),
-                }
-            }
+                    retry_at,
+                    copies,
+                },
+            },
         };
         let cause = Cause::system(job_name(id));
         let command = RunCommand::Verify(outcome);
@@ -86,16 +106,49 @@ impl Holdfast {
         }
     }
 
-    async fn examine(&self, run: &Run, stop: &CancellationToken) -> Result<(), Flaw> {
+    async fn examine_first(&self, run: &Run, stop: &CancellationToken) -> Result<(), Flaw> {
+        match &run.pin {
+            Some(pin) => self.examine(run, &pin.spec.first_target(), stop).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What each further target gives that is said to hold a copy. `Err` when it was stopped.
+    async fn examine_copies(
+        &self,
+        run: &Run,
+        stop: &CancellationToken,
+    ) -> Result<Vec<CopyFinding>> {
+        let further = run.pin.iter().flat_map(|pin| &pin.spec.copies);
+        let copies = (0..).zip(further.zip(&run.copies));
+        let mut findings = Vec::new();
+        for (copy, (at, _)) in copies.filter(|(_, (_, state))| state.stored) {
+            let found = self.examine(run, at, stop).await;
+            if stop.is_cancelled() {
+                return Err(AppError::Stopping);
+            }
+            findings.push(CopyFinding {
+                copy,
+                damage: found.as_ref().err().and_then(Flaw::damage),
+                failure: found.err().map(Into::into),
+            });
+        }
+        Ok(findings)
+    }
+
+    async fn examine(
+        &self,
+        run: &Run,
+        at: &FurtherTarget,
+        stop: &CancellationToken,
+    ) -> Result<(), Flaw> {
         let (Some(pin), Some(artifact), Some(fingerprint)) =
             (&run.pin, &run.artifact, &run.fingerprint)
         else {
             return Ok(());
         };
         let validator = self.validator_of(&pin.spec).map_err(Flaw::Unreadable)?;
-        let target = self
-            .target_of_run(run.config, &pin.spec.first_target())
-            .await;
+        let target = self.target_of_run(run.config, at).await;
         let target = target.map_err(Flaw::Unreadable)?;
         let job = self.0.hub.begin(job_name(run.id));
         let keys = self.own_keys(&pin.spec).await.map_err(Flaw::Unreadable)?;
@@ -165,6 +218,11 @@ impl Holdfast {
             None => Some(good.swap_remove(0)),
         })
     }
+}
+
+/// Of a verification, among running jobs.
+pub(super) fn name_of(run: RunId) -> String {
+    format!("verify-{run}")
 }
 
 impl Pace {

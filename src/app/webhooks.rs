@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{AppError, Caller, Holdfast, Result, Vault, auth, configs::MASK, configs::one_of};
+use super::{AppError, Caller, Holdfast, Result, Vault, auth, configs::MASK};
 use crate::{
     domain::{
         access::Role,
         event::StreamKind,
-        failure::FieldErrors,
+        failure::{FieldErrors, one_of},
         ids::WebhookId,
         secret::Secret,
         webhook::{Topic, Webhook, WebhookCommand, WebhookSpec},

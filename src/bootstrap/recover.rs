@@ -14,13 +14,20 @@ use super::{DataLock, open};
 use crate::{
     app::{Adopted, Caller, LostSecret, read_segment, segments},
     config::Config,
+    domain::{copies::FurtherTarget, secret::Secret},
     log::{self, Import, ImportError},
     target::{self, Place, Settings, Target, layout, layout::Segment},
     work::SUBSCRIBERS,
 };
 
-/// What may lie in the data folder before: a kept master key, and artifacts that were put there.
-const MAY_BE_THERE: [&str; 4] = ["master.key", "backups", "lock", "lost+found"];
+/// What may lie in the data folder before: a kept master key, recovery keys, and artifacts that were put there.
+const MAY_BE_THERE: [&str; 5] = [
+    "master.key",
+    "recovery-keys",
+    "backups",
+    "lock",
+    "lost+found",
+];
 
 /// Where to recover from.
 pub struct From {
@@ -38,6 +45,8 @@ pub struct Wanted {
     pub log: Option<String>,
     /// When a piece is missing or damaged: what comes before it, rather than nothing.
     pub partial: bool,
+    /// Private half of one of the server's recovery keys: the secrets come back too.
+    pub identity: Option<Secret>,
 }
 
 /// What came back.
@@ -50,6 +59,10 @@ pub struct Recovered {
     pub promised: i64,
     /// Pieces that were refused, and why.
     pub flaws: Vec<String>,
+    /// Secrets that came back.
+    pub secrets: usize,
+    /// Some lie there, and nobody gave a key for them.
+    pub locked_secrets: bool,
     pub adopted: Adopted,
     /// Nothing that needs one of them runs until it is entered again.
     pub lost_secrets: Vec<LostSecret>,
@@ -66,7 +79,7 @@ pub async fn recover(config: &Config, from: &From, wanted: &Wanted) -> anyhow::R
         import(&database, &*target, &pieces, wanted.partial).await
     };
     let recovered = match imported {
-        Ok(imported) => complete(config, &*target, &pieces, imported).await,
+        Ok(imported) => complete(config, &*target, from, wanted, &pieces, imported).await,
         Err(error) => Err(error),
     };
     if recovered.is_err() {
@@ -76,6 +89,15 @@ pub async fn recover(config: &Config, from: &From, wanted: &Wanted) -> anyhow::R
 }
 
 impl From {
+    /// As a config would say it; its secrets are for a person to enter.
+    fn place(&self) -> FurtherTarget {
+        FurtherTarget {
+            target: self.kind.clone(),
+            settings: self.settings.plain.clone(),
+            ..FurtherTarget::default()
+        }
+    }
+
     fn open(&self, config: &Config) -> anyhow::Result<std::sync::Arc<dyn Target>> {
         let own = config.data_dir.join("backups");
         let place = Place {
@@ -177,6 +199,13 @@ async fn import(
         "the log should go up to event {promised}; only the events up to {reached} can be trusted. {why}. \
          Look for a better copy in another target, or take those events by --partial"
     );
+    let bare = import.flaw_of_pruned();
+    ensure!(
+        partial || bare.is_none(),
+        "{}. Look for a better copy in another target, or take it as it is by --partial",
+        bare.unwrap_or_default()
+    );
+    flaws.extend(bare);
     let events = import.finish(&SUBSCRIBERS).await?;
     db.close().await?;
     Ok(Imported {
@@ -190,6 +219,8 @@ async fn import(
 async fn complete(
     config: &Config,
     target: &dyn Target,
+    from: &From,
+    wanted: &Wanted,
     pieces: &[Segment],
     imported: Imported,
 ) -> anyhow::Result<Recovered> {
@@ -201,8 +232,24 @@ async fn complete(
     holdfast
         .note_recovery(&caller, log.clone(), imported.events)
         .await?;
+    let of = pieces
+        .first()
+        .map(|piece| (piece.instance.as_str(), piece.history));
+    let of = of.context("no piece of the log was taken")?;
+    let (secrets, locked_secrets) = match &wanted.identity {
+        Some(identity) => {
+            let taken = holdfast.take_secrets(target, of, identity).await?;
+            let taken = taken.context(
+                "no secrets lie beside this log: the server had no recovery key. Leave --identity out",
+            )?;
+            (taken, false)
+        }
+        None => (0, holdfast.has_secrets(target, of).await?),
+    };
     Ok(Recovered {
-        adopted: holdfast.adopt(&caller, target).await?,
+        secrets,
+        locked_secrets,
+        adopted: holdfast.adopt(&caller, target, &from.place()).await?,
         lost_secrets: holdfast.lost_secrets().await?,
         log,
         events: imported.events,

@@ -1,10 +1,10 @@
 //! `app`: compose projects that are looked after.
 
 use clap::Subcommand;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
-    client::segment,
+    address::segment,
     connect::Connection,
     output::{self, Column, Format},
 };
@@ -27,6 +27,8 @@ pub enum AppCommand {
     },
     /// List apps
     List,
+    /// Show one app, and which of its services with data no config covers
+    Show { slug: String },
     /// List the compose projects that the engine shows
     Discover,
     /// Remove an app and its configs; runs and artifacts stay
@@ -38,6 +40,15 @@ const COLUMNS: [Column; 4] = [
     ("SLUG", "/slug"),
     ("NAME", "/name"),
     ("PROJECT", "/project"),
+];
+const DETAIL: [Column; 7] = [
+    ("ID", "/id"),
+    ("Slug", "/slug"),
+    ("Name", "/name"),
+    ("Project", "/project"),
+    ("Compose file", "/compose_path"),
+    ("Since", "/created_at"),
+    ("Unprotected", "/unprotected"),
 ];
 const PROJECTS: [Column; 3] = [
     ("PROJECT", "/project"),
@@ -63,6 +74,14 @@ pub async fn run(command: AppCommand, to: &Connection, format: Format) -> anyhow
             output::one(format, &app, &COLUMNS)
         }
         AppCommand::List => output::list(format, &to.client.get("/api/apps").await?, &COLUMNS),
+        AppCommand::Show { slug } => {
+            let path = format!("/api/apps/{}", segment(&slug)?);
+            let mut app = to.client.get(&path).await?;
+            if format == Format::Table {
+                app["unprotected"] = json!(unprotected(&app));
+            }
+            output::one(format, &app, &DETAIL)
+        }
         AppCommand::Discover => {
             let projects = to.client.post("/api/apps/discover", json!({})).await?;
             output::list(format, &projects, &PROJECTS)
@@ -72,4 +91,12 @@ pub async fn run(command: AppCommand, to: &Connection, format: Format) -> anyhow
             to.client.delete(&path).await.map(drop)
         }
     }
+}
+
+/// `db (Database (PostgreSQL)), files (Files & volumes)`.
+fn unprotected(app: &Value) -> String {
+    let services = app["unprotected"].as_array().into_iter().flatten();
+    let text = |service: &Value, name: &str| service[name].as_str().unwrap_or("").to_owned();
+    let services = services.map(|it| format!("{} ({})", text(it, "service"), text(it, "holds")));
+    services.collect::<Vec<_>>().join(", ")
 }

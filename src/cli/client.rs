@@ -2,11 +2,19 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::errors::{Unreachable, Usage};
+
+/// The server said no.
+#[derive(Debug, thiserror::Error)]
+#[error("{said}")]
+pub struct Refused {
+    pub status: StatusCode,
+    said: String,
+}
 
 pub struct Client {
     http: reqwest::Client,
@@ -55,12 +63,36 @@ impl Client {
         Err(refusal(status, &answer.text().await.unwrap_or_default()))
     }
 
+    /// Events after the one with this id, as they come; `None` when no more will.
+    pub async fn events(
+        &self,
+        path: &str,
+        after: Option<&str>,
+    ) -> anyhow::Result<Option<reqwest::Response>> {
+        let request = self.http.get(format!("{}{path}", self.url));
+        let request = match after {
+            Some(id) => request.header("Last-Event-ID", id),
+            None => request,
+        };
+        let answer = self.sent(request).await?;
+        match answer.status() {
+            StatusCode::NO_CONTENT => Ok(None),
+            status if status.is_success() => Ok(Some(answer)),
+            status => Err(refusal(status, &answer.text().await.unwrap_or_default())),
+        }
+    }
+
     /// True when a server answers there, and lets this token in.
     pub async fn answers(&self) -> bool {
         self.get("/api/me").await.is_ok()
     }
 
-    async fn call(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<Value> {
         let answer = self.send(method, path, body).await?;
         let status = answer.status();
         let text = answer
@@ -79,13 +111,16 @@ impl Client {
         path: &str,
         body: Option<Value>,
     ) -> anyhow::Result<reqwest::Response> {
-        let mut request = self
-            .http
-            .request(method, format!("{}{path}", self.url))
-            .bearer_auth(&self.token);
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
+        let request = self.http.request(method, format!("{}{path}", self.url));
+        self.sent(match body {
+            Some(body) => request.json(&body),
+            None => request,
+        })
+        .await
+    }
+
+    async fn sent(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
+        let request = request.bearer_auth(&self.token);
         request.send().await.map_err(|error| {
             if error.is_builder() {
                 Usage(format!("{} is no address of a server", self.url)).into()
@@ -104,12 +139,13 @@ impl Client {
 /// The API's own words, which say what to do.
 fn refusal(status: StatusCode, text: &str) -> anyhow::Error {
     let body: Value = serde_json::from_str(text).unwrap_or_default();
+    let refused = |said| Refused { status, said }.into();
     match body["message"].as_str() {
         Some(message) => match body["id"].as_str() {
-            Some(id) => anyhow::anyhow!("{message} ({id})"),
-            None => anyhow::anyhow!("{message}"),
+            Some(id) => refused(format!("{message} ({id})")),
+            None => refused(message.to_owned()),
         },
-        None => anyhow::anyhow!("the server answered {status}"),
+        None => refused(format!("the server answered {status}")),
     }
 }
 
@@ -120,13 +156,4 @@ fn cause(error: &reqwest::Error) -> String {
         cause = inner;
     }
     cause.to_string()
-}
-
-/// Part of a path. Names come from the command line, so they are kept from being more than that.
-pub fn segment(text: &str) -> anyhow::Result<&str> {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    if text.is_empty() || text == "." || text == ".." || !text.bytes().all(plain) {
-        bail!(Usage(format!("{text:?} is no name of an app or a number")));
-    }
-    Ok(text)
 }

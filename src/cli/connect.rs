@@ -12,6 +12,7 @@ use super::{
     client::Client,
     errors::Usage,
     host::{Bound, Host, Served},
+    settings::ClientFile,
 };
 
 /// In the data folder: where the server is, and the token for commands on its host.
@@ -41,17 +42,17 @@ pub fn environment() -> anyhow::Result<EngineArgs> {
 }
 
 impl Connection {
-    /// `works`: the command waits for background work, which a server in this process then does.
-    pub async fn open(data: &DataArgs, to: &ServerArgs, works: bool) -> anyhow::Result<Self> {
-        if let Some(url) = &to.url {
-            // From the environment alone: every user of the host can read a command line.
-            let Ok(token) = std::env::var("HOLDFAST_TOKEN") else {
-                bail!(Usage("--url needs a token in HOLDFAST_TOKEN".into()));
-            };
-            return Ok(Self {
-                client: Client::new(url, token)?,
-                own: None,
-            });
+    /// The server that `--url` or HOLDFAST_URL names; that of a data folder that was named; that of the
+    /// client's own file; that of the usual data folder. `works`: the command waits for background work,
+    /// which a server in this process then does.
+    pub async fn open(
+        data: &DataArgs,
+        named: bool,
+        to: &ServerArgs,
+        works: bool,
+    ) -> anyhow::Result<Self> {
+        if let Some(client) = elsewhere(to, named)? {
+            return Ok(Self { client, own: None });
         }
         if let Some(client) = running_server(&data.data_dir).await? {
             return Ok(Self { client, own: None });
@@ -70,9 +71,9 @@ impl Connection {
         })
     }
 
-    /// Nobody goes on with the work after this command.
-    pub fn is_own(&self) -> bool {
-        self.own.is_some()
+    /// Whether a command waits for what it set going: it was asked to, or nobody would do the work after it.
+    pub fn waits(&self, asked: bool) -> bool {
+        asked || self.own.is_some()
     }
 
     /// Interrupts what is still at work in this process; the next start goes on with it.
@@ -84,6 +85,26 @@ impl Connection {
             served.stop().await;
         }
     }
+}
+
+/// A server that is told of by its address. `folder`: a data folder was told of.
+fn elsewhere(to: &ServerArgs, folder: bool) -> anyhow::Result<Option<Client>> {
+    if to.url.is_none() && folder {
+        return Ok(None);
+    }
+    let file = ClientFile::read()?;
+    let Some(url) = to.url.as_ref().or(file.url.as_ref()) else {
+        return Ok(None);
+    };
+    let own = file.url.as_ref() == Some(url);
+    // Not from the command line: every user of the host can read it.
+    let token = std::env::var("HOLDFAST_TOKEN").ok();
+    let Some(token) = token.or(file.token.filter(|_| own)) else {
+        bail!(Usage(format!(
+            "{url} needs a token: in HOLDFAST_TOKEN, or beside this address in client.toml"
+        )));
+    };
+    Ok(Some(Client::new(url, token)?))
 }
 
 /// The server that works in the data folder. A file that a killed server left names nobody.

@@ -19,6 +19,11 @@ pub struct Unreachable(pub String);
 #[error("ended by a signal; what was asked for goes on with the server, or with its next start")]
 pub struct Ended(pub u8);
 
+/// Not all is as it is declared, and nothing was asked but that: 4.
+#[derive(Debug, thiserror::Error)]
+#[error("")]
+pub struct Differs;
+
 /// What was asked for failed, and all has been said about it: 1.
 #[derive(Debug, thiserror::Error)]
 #[error("")]
@@ -32,6 +37,8 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     }
     if error.is::<Usage>() {
         ExitCode::from(2)
+    } else if error.is::<Differs>() {
+        ExitCode::from(4)
     } else if error.is::<Unreachable>() || error.is::<Busy>() {
         ExitCode::from(3)
     } else if let Some(Ended(code)) = error.downcast_ref() {

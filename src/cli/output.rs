@@ -25,6 +25,11 @@ pub fn text(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// One line of what was said elsewhere. Control characters stay out of the terminal.
+pub fn line(said: &str) -> anyhow::Result<()> {
+    text(&printable(said))
+}
+
 pub fn bytes(bytes: &[u8]) -> anyhow::Result<()> {
     Ok(io::stdout().write_all(bytes)?)
 }
@@ -108,9 +113,12 @@ fn cell(item: &Value, pointer: &str) -> String {
         Value::Bool(false) => "no".to_owned(),
         other => other.to_string(),
     };
-    said.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+    printable(&said)
+}
+
+fn printable(said: &str) -> String {
+    let said = said.chars();
+    said.map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// `12.3 MB`.

@@ -8,10 +8,12 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use holdfast::{
+    app::MasterKey,
     bootstrap,
     config::{Config, DataArgs, EngineArgs},
+    domain::secret::Secret,
 };
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -20,9 +22,10 @@ use super::{
     ServerArgs,
     connect::Connection,
     errors::{Failed, Usage},
+    keys,
     output::{self, Column, Format},
     runs::status,
-    watch,
+    watch::Job,
 };
 
 #[derive(Debug, Subcommand)]
@@ -47,11 +50,20 @@ pub enum SystemCommand {
         #[arg(long)]
         compact: bool,
     },
+    /// Seal every secret anew under another master key, while no server runs. The old key reads nothing
+    /// afterwards; where the environment holds it, the new one is read from HOLDFAST_NEW_MASTER_KEY
+    RotateKey,
     /// Put a copy in the place of the database, while no server runs; what was there is set aside
-    Restore {
-        /// A database, or one packed by gzip or zstd, as it lies in a backup's destination
-        file: PathBuf,
-    },
+    Restore(RestoreArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// A database, or one packed by gzip or zstd, as it lies in a backup's destination
+    file: PathBuf,
+    /// File with the private key of an encrypted one (`age-keygen`); `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
 }
 
 /// What a restore needs to know of the server comes from the environment.
@@ -78,6 +90,12 @@ const DETAIL: [Column; 7] = [
     ("Error", "/error_msg"),
     ("Hint", "/hint"),
 ];
+const ROTATED: [Column; 4] = [
+    ("Old key", "/from"),
+    ("New key", "/to"),
+    ("Secrets", "/secrets"),
+    ("Log", "/instance"),
+];
 const RESTORED: [Column; 6] = [
     ("Restored", "/file"),
     ("Events", "/events"),
@@ -95,7 +113,9 @@ pub async fn run(command: SystemCommand, to: &Connection, format: Format) -> any
             output::list(format, &to.client.get(&path).await?, &COLUMNS)
         }
         SystemCommand::Download { file, compact } => download(&file, compact, to).await,
-        SystemCommand::Restore { .. } => bail!(Usage("a restore speaks to no server".into())),
+        SystemCommand::Restore(_) | SystemCommand::RotateKey => {
+            bail!(Usage("this speaks to no server".into()))
+        }
     }
 }
 
@@ -104,13 +124,7 @@ async fn backup(wait: bool, to: &Connection, format: Format) -> anyhow::Result<(
     let id = asked["run_id"]
         .as_i64()
         .context("the server named no run")?;
-    let path = format!("/api/backups/runs/{id}");
-    // Without a server nobody would do the work after this command.
-    let run = if wait || to.is_own() {
-        watch::until_over(&to.client, &path, &format!("run {id}")).await?
-    } else {
-        to.client.get(&path).await?
-    };
+    let run = Job::run(id, to.waits(wait), to).result().await?;
     output::one(format, &run, &DETAIL)?;
     if ["failed", "cancelled"].contains(&status(&run)) {
         return Err(Failed.into());
@@ -141,9 +155,36 @@ async fn download(file: &Path, compact: bool, to: &Connection) -> anyhow::Result
     got
 }
 
+/// Offline, as a restore is.
+pub async fn rotate(data: &DataArgs, to: &ServerArgs, format: Format) -> anyhow::Result<()> {
+    if to.url.is_some() {
+        bail!(Usage(
+            "the master key is exchanged on the server's own host: leave --url out".into()
+        ));
+    }
+    let environment = FromEnvironment::try_parse_from(["holdfast"])?;
+    let config = Config::new(data, &environment.engine)?;
+    // From the environment alone: every user of the host can read a command line.
+    let new = std::env::var("HOLDFAST_NEW_MASTER_KEY").ok();
+    let new = new.map(|hex| MasterKey::from_hex(&hex)).transpose()?;
+    let done = bootstrap::rotate(&config, new).await?;
+    let said = json!({
+        "from": done.from,
+        "to": done.to,
+        "secrets": done.secrets,
+        "instance": done.instance,
+    });
+    output::one(format, &said, &ROTATED)?;
+    output::note(
+        "Keep a copy of the new key where the database is not. Copies of the database that were made before \
+         still need the old one; the log goes on in targets under its new name.",
+    );
+    Ok(())
+}
+
 /// Offline: the data folder is nobody's meanwhile.
 pub async fn restore(
-    file: &Path,
+    args: &RestoreArgs,
     data: &DataArgs,
     to: &ServerArgs,
     format: Format,
@@ -155,14 +196,16 @@ pub async fn restore(
     }
     let environment = FromEnvironment::try_parse_from(["holdfast"])?;
     let config = Config::new(data, &environment.engine)?;
-    let done = bootstrap::restore_database(&config, file).await?;
+    let identity = args.identity.as_deref().map(keys::read).transpose()?;
+    let identity = identity.map(Secret::new);
+    let done = bootstrap::restore_database(&config, &args.file, identity.as_ref()).await?;
     let key = config.present_master_key()?.map(|key| key.id());
     let strange = |id: &&String| key.as_ref() != Some(*id);
     let missing = done.examined.key_ids.iter().find(strange);
     let before = done.before.map(|path| path.display().to_string());
     let origin = done.examined.origin.as_ref();
     let said = json!({
-        "file": file.display().to_string(),
+        "file": args.file.display().to_string(),
         "events": done.examined.events,
         "head": done.examined.head,
         "copied_at": origin.map(|origin| origin.copied_at().to_rfc3339()),

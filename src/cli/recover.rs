@@ -15,6 +15,7 @@ use serde_json::json;
 use super::{
     connect,
     errors::Usage,
+    keys,
     output::{self, Column, Format},
 };
 
@@ -31,12 +32,16 @@ pub struct RecoverArgs {
     /// Which log, when several lie there: `instance/history`, as `doctor` tells and the error lists
     #[arg(long)]
     log: Option<String>,
+    /// File with the private half of one of the server's recovery keys: its secrets come back too. `-` reads it from
+    /// standard input
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
     /// When a piece of the log is missing or damaged: take what comes before it
     #[arg(long)]
     partial: bool,
 }
 
-const RECOVERED: [Column; 8] = [
+const RECOVERED: [Column; 9] = [
     ("Log", "/log"),
     ("Events", "/events"),
     ("Should have been", "/promised"),
@@ -44,6 +49,7 @@ const RECOVERED: [Column; 8] = [
     ("Found newer", "/adopted"),
     ("Without manifest", "/bare"),
     ("Not taken", "/refused"),
+    ("Secrets brought back", "/secrets_back"),
     ("Secrets to enter", "/secrets"),
 ];
 
@@ -53,6 +59,12 @@ pub async fn run(args: RecoverArgs, data: &DataArgs, format: Format) -> anyhow::
     let wanted = Wanted {
         log: args.log,
         partial: args.partial,
+        identity: args
+            .identity
+            .as_deref()
+            .map(keys::read)
+            .transpose()?
+            .map(Secret::new),
     };
     let recovered = bootstrap::recover(&config, &from, &wanted).await?;
     show(&recovered, format)
@@ -110,7 +122,13 @@ fn show(found: &Recovered, format: Format) -> anyhow::Result<()> {
         "adopted": adopted.runs,
         "bare": adopted.bare,
         "refused": refused.map(|(key, why)| format!("{key}: {why}")).collect::<Vec<_>>(),
+        "secrets_back": found.secrets,
         "secrets": secrets.collect::<Vec<_>>(),
     });
+    if found.locked_secrets {
+        output::note(
+            "The secrets lie there too: --identity FILE, with a recovery key, brings them back.",
+        );
+    }
     output::one(format, &told, &RECOVERED)
 }

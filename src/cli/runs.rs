@@ -1,15 +1,16 @@
 //! `backup` and `runs`.
 
 use anyhow::bail;
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::{
-    client::segment,
+    address::segment,
     connect::Connection,
     errors::{Failed, Usage},
     output::{self, Column, Format},
-    watch,
+    run_log,
+    watch::Job,
 };
 
 #[derive(Debug, Args)]
@@ -38,7 +39,50 @@ pub struct VerifyArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct CopyArgs {
+    /// The run whose backup is copied
+    run: i64,
+    /// Which of its copies, from 1; 0 brings a damaged or lost one back to its first target
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    copy: u32,
+    /// Wait until it is stored, or failed once more; the exit code tells
+    #[arg(long)]
+    wait: bool,
+}
+
+/// Without a command of its own: `list`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct RunsArgs {
+    #[command(subcommand)]
+    command: Option<RunCommand>,
+    #[command(flatten)]
+    list: ListArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RunCommand {
+    /// List runs, newest first
+    List(ListArgs),
+    /// Show one run
+    Show {
+        /// Its number
+        run: i64,
+    },
+    /// What a run did, oldest first, and with `--follow` what it does until its end
+    Log(run_log::LogArgs),
+    /// Cancel a run; takes effect at its next chunk
+    Cancel {
+        /// Its number
+        run: i64,
+        /// Wait for the end; the exit code tells whether it was cancelled
+        #[arg(long)]
+        wait: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
     /// Of this app; of all when absent
     slug: Option<String>,
     /// `queued`, `running`, `success`, `failed` or `cancelled`
@@ -58,9 +102,13 @@ const COLUMNS: [Column; 7] = [
     ("SOURCE", "/source/container"),
     ("ERROR", "/error_msg"),
 ];
-const DETAIL: [Column; 10] = [
+const DETAIL: [Column; 14] = [
     ("Run", "/id"),
+    ("Config", "/backup_config_id"),
     ("Status", "/status"),
+    ("Trigger", "/trigger"),
+    ("Started", "/started_at"),
+    ("Finished", "/finished_at"),
     ("Source", "/source/container"),
     ("Read", "/raw_bytes"),
     ("Stored", "/size_bytes"),
@@ -82,19 +130,51 @@ const VERIFIED: [Column; 6] = [
 
 /// What could not be read fails too: it is not known to be whole.
 pub async fn verify(args: VerifyArgs, to: &Connection, format: Format) -> anyhow::Result<()> {
-    let path = format!("/api/backups/runs/{}", args.run);
-    let wish = format!("{path}/verification");
-    to.client.post(&wish, json!({})).await?;
-    // Without a server nobody would do the work after this command.
-    let waited = args.wait || to.is_own();
+    read_again(&args, "verification", to, format).await
+}
+
+/// `wish` is what is asked of the run, and ends with its artifact read.
+async fn read_again(
+    args: &VerifyArgs,
+    wish: &str,
+    to: &Connection,
+    format: Format,
+) -> anyhow::Result<()> {
+    let job = Job::run(args.run, to.waits(args.wait), to);
+    job.ask(wish).await?;
     let found = |run: &Value| run["verification"]["status"] != json!("queued");
-    let run = if waited {
-        watch::until(&to.client, &path, &format!("run {}", args.run), found).await?
-    } else {
-        to.client.get(&path).await?
-    };
+    let run = job.once(found).await?;
     output::one(format, &run, &VERIFIED)?;
-    if waited && run["verification"]["status"] != json!("whole") {
+    if job.waits && run["verification"]["status"] != json!("whole") {
+        return Err(Failed.into());
+    }
+    Ok(())
+}
+
+const COPY: [Column; 5] = [
+    ("Target", "/target"),
+    ("Status", "/status"),
+    ("Attempts", "/attempts"),
+    ("Error", "/error_msg"),
+    ("Hint", "/hint"),
+];
+
+pub async fn copy(args: CopyArgs, to: &Connection, format: Format) -> anyhow::Result<()> {
+    if args.copy == 0 {
+        let CopyArgs { run, wait, .. } = args;
+        return read_again(&VerifyArgs { run, wait }, "copies/0", to, format).await;
+    }
+    let job = Job::run(args.run, to.waits(args.wait), to);
+    job.ask(&format!("copies/{}", args.copy)).await?;
+    let at = format!("/copies/{}", args.copy.saturating_sub(1));
+    let over = |run: &Value| {
+        let status = run.pointer(&at).map_or("", status);
+        status != "pending"
+    };
+    let run = job.once(over).await?;
+    let copy = run.pointer(&at).unwrap_or(&Value::Null);
+    output::one(format, copy, &COPY)?;
+    if job.waits && status(copy) != "stored" {
         return Err(Failed.into());
     }
     Ok(())
@@ -102,15 +182,10 @@ pub async fn verify(args: VerifyArgs, to: &Connection, format: Format) -> anyhow
 
 pub async fn backup(args: BackupArgs, to: &Connection, format: Format) -> anyhow::Result<()> {
     let ids = request(&args, to).await?;
-    // Without a server nobody would do the work after this command.
     let mut runs = Vec::new();
     for &id in &ids {
-        let path = format!("/api/backups/runs/{id}");
-        runs.push(if args.wait || to.is_own() {
-            watch::until_over(&to.client, &path, &format!("run {id}")).await?
-        } else {
-            to.client.get(&path).await?
-        });
+        let job = Job::run(id, to.waits(args.wait), to);
+        runs.push(job.result().await?);
     }
     let failed = runs
         .iter()
@@ -148,7 +223,33 @@ fn show(args: &BackupArgs, mut runs: Vec<Value>, format: Format) -> anyhow::Resu
     }
 }
 
-pub async fn list(args: RunsArgs, to: &Connection, format: Format) -> anyhow::Result<()> {
+impl RunsArgs {
+    /// It waits for what a server does, or this process in place of one.
+    pub fn works(&self) -> bool {
+        match &self.command {
+            Some(RunCommand::Log(args)) => args.follow,
+            Some(RunCommand::Cancel { wait, .. }) => *wait,
+            _ => false,
+        }
+    }
+}
+
+pub async fn run(args: RunsArgs, to: &Connection, format: Format) -> anyhow::Result<()> {
+    match args.command {
+        None => list(args.list, to, format).await,
+        Some(RunCommand::List(args)) => list(args, to, format).await,
+        Some(RunCommand::Show { run }) => {
+            let run = to.client.get(&format!("/api/backups/runs/{run}")).await?;
+            output::one(format, &run, &DETAIL)
+        }
+        Some(RunCommand::Log(args)) => run_log::run(&args, to, format).await,
+        Some(RunCommand::Cancel { run, wait }) => {
+            Job::run(run, wait, to).cancel(format, &DETAIL).await
+        }
+    }
+}
+
+async fn list(args: ListArgs, to: &Connection, format: Format) -> anyhow::Result<()> {
     let slugs = match &args.slug {
         Some(slug) => vec![segment(slug)?.to_owned()],
         None => all_slugs(to).await?,

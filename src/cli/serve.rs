@@ -24,6 +24,9 @@ pub async fn run(data: &DataArgs, args: &ServeArgs) -> anyhow::Result<()> {
     let mut config = Config::new(data, &args.engine)?;
     config.settings.public_url = public_url(args)?;
     config.settings.verify_every = args.verify_every;
+    config.settings.audit_detail_days = args.audit_detail_days;
+    let public_url = config.settings.public_url.as_deref();
+    config.settings.sso = args.sso.settings(public_url)?;
     let mut host = tokio::select! {
         host = Host::open(&config, true, args.https) => host?,
         code = signals::first() => return Err(Ended(code).into()),

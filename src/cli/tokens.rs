@@ -4,7 +4,7 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::{
-    client::segment,
+    address::segment,
     connect::Connection,
     output::{self, Column, Format},
 };

@@ -25,6 +25,13 @@ pub enum UserCommand {
     },
     /// List users
     List,
+    /// Change what a user may do
+    Change {
+        name: String,
+        /// `viewer`, `operator` or `admin`
+        #[arg(long)]
+        role: String,
+    },
     /// Grant these apps in place of those before; what is not granted does not exist for the user
     Grant {
         name: String,
@@ -74,8 +81,15 @@ pub async fn run(command: UserCommand, to: &Connection, format: Format) -> anyho
             let body = json!({ "grants": granted(&grants)? });
             output::list(format, &to.client.put(&path, body).await?, &GRANTS)
         }
-        UserCommand::Disable { name } => switch(&name, true, to, format).await,
-        UserCommand::Enable { name } => switch(&name, false, to, format).await,
+        UserCommand::Change { name, role } => {
+            change(&name, json!({ "role": role }), to, format).await
+        }
+        UserCommand::Disable { name } => {
+            change(&name, json!({ "disabled": true }), to, format).await
+        }
+        UserCommand::Enable { name } => {
+            change(&name, json!({ "disabled": false }), to, format).await
+        }
         UserCommand::Remove { name } => {
             let path = format!("/api/users/{}", id_of(&name, to).await?);
             to.client.delete(&path).await.map(drop)
@@ -94,9 +108,8 @@ pub async fn run(command: UserCommand, to: &Connection, format: Format) -> anyho
     }
 }
 
-async fn switch(name: &str, disabled: bool, to: &Connection, format: Format) -> anyhow::Result<()> {
+async fn change(name: &str, body: Value, to: &Connection, format: Format) -> anyhow::Result<()> {
     let path = format!("/api/users/{}", id_of(name, to).await?);
-    let body = json!({ "disabled": disabled });
     output::one(format, &to.client.put(&path, body).await?, &COLUMNS)
 }
 

@@ -4,33 +4,82 @@
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{client::Client, output, runs::status};
+use super::{
+    client::Client,
+    connect::Connection,
+    errors::Failed,
+    output::{self, Column, Format},
+    runs::status,
+};
 
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
-/// Polls `path` until what is there is over; answers it as it is then.
-pub async fn until_over(client: &Client, path: &str, title: &str) -> anyhow::Result<Value> {
-    until(client, path, title, is_over).await
+/// A run or restore that a command set going, and whether the command waits for what becomes of it.
+pub struct Job<'a> {
+    client: &'a Client,
+    path: String,
+    title: String,
+    pub waits: bool,
 }
 
-/// The same, for whatever `is_over` looks at.
-pub async fn until(
-    client: &Client,
-    path: &str,
-    title: &str,
-    is_over: fn(&Value) -> bool,
-) -> anyhow::Result<Value> {
-    let mut show = Show::new(title);
-    loop {
-        let job = client.get(path).await?;
-        if is_over(&job) {
-            show.end();
-            return Ok(job);
+impl<'a> Job<'a> {
+    pub fn run(id: i64, waits: bool, to: &'a Connection) -> Self {
+        Self::at("backups/runs", "run", id, waits, to)
+    }
+
+    pub fn restore(id: i64, waits: bool, to: &'a Connection) -> Self {
+        Self::at("restores", "restore", id, waits, to)
+    }
+
+    fn at(place: &str, what: &str, id: i64, waits: bool, to: &'a Connection) -> Self {
+        Self {
+            client: &to.client,
+            path: format!("/api/{place}/{id}"),
+            title: format!("{what} {id}"),
+            waits,
         }
-        show.at(&job);
-        tokio::time::sleep(LOOK_EVERY).await;
+    }
+
+    /// Asks something of it, by a path below its own.
+    pub async fn ask(&self, wish: &str) -> anyhow::Result<Value> {
+        let path = format!("{}/{wish}", self.path);
+        self.client.post(&path, json!({})).await
+    }
+
+    /// As it is when it is over, or now when nobody waits.
+    pub async fn result(&self) -> anyhow::Result<Value> {
+        self.once(is_over).await
+    }
+
+    /// The same, for whatever `is_over` looks at.
+    pub async fn once(&self, is_over: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
+        if !self.waits {
+            return self.client.get(&self.path).await;
+        }
+        let mut show = Show::new(&self.title);
+        loop {
+            let job = self.client.get(&self.path).await?;
+            if is_over(&job) {
+                show.end();
+                return Ok(job);
+            }
+            show.at(&job);
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Asks that it ends, and shows it.
+    pub async fn cancel(&self, format: Format, detail: &[Column]) -> anyhow::Result<()> {
+        self.ask("cancellation").await?;
+        let job = self.result().await?;
+        output::one(format, &job, detail)?;
+        // It may have come to its end before the wish took effect.
+        if self.waits && status(&job) != "cancelled" {
+            return Err(Failed.into());
+        }
+        Ok(())
     }
 }
 
@@ -38,14 +87,15 @@ fn is_over(job: &Value) -> bool {
     !["queued", "running", "undoing"].contains(&status(job))
 }
 
-struct Show {
+/// How far a run or restore is.
+pub struct Show {
     title: String,
     bar: Option<ProgressBar>,
     said: String,
 }
 
 impl Show {
-    fn new(title: &str) -> Self {
+    pub fn new(title: &str) -> Self {
         Self {
             title: title.to_owned(),
             bar: output::is_terminal().then(|| ProgressBar::no_length().with_style(counting())),
@@ -53,7 +103,7 @@ impl Show {
         }
     }
 
-    fn at(&mut self, job: &Value) {
+    pub fn at(&mut self, job: &Value) {
         let phase = phase(job);
         let Some(bar) = &self.bar else {
             if self.said != phase {
@@ -82,7 +132,15 @@ impl Show {
         bar.tick();
     }
 
-    fn end(&self) {
+    /// What is printed meanwhile stands above the bar.
+    pub fn beside<T>(&self, print: impl FnOnce() -> T) -> T {
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    pub fn end(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }

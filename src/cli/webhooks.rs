@@ -65,7 +65,7 @@ const COLUMNS: [Column; 6] = [
     ("EVENTS", "/events"),
     ("ON", "/enabled"),
 ];
-const DELIVERIES: [Column; 6] = [
+pub(super) const DELIVERIES: [Column; 6] = [
     ("ID", "/id"),
     ("EVENT", "/event"),
     ("STATUS", "/status"),

@@ -77,6 +77,11 @@ pub enum UserCommand {
     SetSecondFactor {
         on: bool,
     },
+    /// They are who that issuer calls so.
+    Link {
+        issuer: String,
+        subject: String,
+    },
     IssueToken {
         token: TokenId,
         spec: TokenSpec,
@@ -110,6 +115,8 @@ pub enum AccessEvent {
     SecondFactorAdded {},
     #[serde(rename = "user.second_factor_removed")]
     SecondFactorRemoved {},
+    #[serde(rename = "user.linked")]
+    Linked { issuer: String, subject: String },
     #[serde(rename = "user.token_issued")]
     TokenIssued { token: TokenId, spec: TokenSpec },
     #[serde(rename = "user.token_revoked")]
@@ -172,6 +179,9 @@ impl Aggregate for User {
             UserCommand::SetSecondFactor { on: false } => {
                 vec![AccessEvent::SecondFactorRemoved {}]
             }
+            UserCommand::Link { issuer, subject } => {
+                vec![AccessEvent::Linked { issuer, subject }]
+            }
             UserCommand::IssueToken { token, spec } => {
                 if spec.scopes.as_ref().is_some_and(BTreeSet::is_empty) {
                     return Err(Refusal::field("scopes", "choose at least one"));
@@ -207,7 +217,7 @@ impl Aggregate for User {
                 self.grants = Grants::all();
                 self.exists = true;
             }
-            AccessEvent::PasswordChanged {} => {}
+            AccessEvent::PasswordChanged {} | AccessEvent::Linked { .. } => {}
             AccessEvent::RoleChanged { role } => self.role = *role,
             AccessEvent::Granted { grants } => self.grants.clone_from(grants),
             AccessEvent::SecondFactorAdded {} => self.has_second_factor = true,

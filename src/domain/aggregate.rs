@@ -44,8 +44,9 @@ pub enum Refusal {
     Conflict(String),
     #[error("{0} does not exist")]
     NotFound(String),
-    /// The outcome of an attempt that is not the present one: a job that ran twice, or too late.
-    #[error("attempt {attempt} is over (the present one is {present})")]
+    /// Of an attempt or a revision that is not the present one: a job that ran twice or too late, a change to
+    /// what was changed meanwhile.
+    #[error("{attempt} is not the present one any more, {present} is")]
     Stale { attempt: u32, present: u32 },
 }
 

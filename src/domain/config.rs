@@ -18,6 +18,7 @@ use super::{
     failure::FieldErrors,
     hook::{self, Hook, Phase},
     ids::{AppId, ConfigId, RunId},
+    labels,
     lateness::Overdue,
     manifest::Compression,
     retention,
@@ -92,6 +93,9 @@ pub struct ConfigSpec {
     /// A dead man's switch that is told when a run starts and how it ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ping: Option<Box<PingSpec>>,
+    /// What people and programs note down about it. Holdfast itself goes by none of them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Its address holds a token, so no more of it is shown than where it goes.
@@ -144,6 +148,7 @@ impl Default for ConfigSpec {
             pre_hooks: Vec::new(),
             post_hooks: Vec::new(),
             ping: None,
+            labels: BTreeMap::new(),
         }
     }
 }
@@ -189,7 +194,9 @@ pub enum ConfigCommand {
         app: AppId,
         spec: ConfigSpec,
     },
+    /// `spec` was made from that revision; another one is there when somebody was faster.
     Change {
+        revision: u32,
         spec: ConfigSpec,
     },
     Remove,
@@ -275,9 +282,13 @@ impl Aggregate for Config {
                 check(&spec).map_err(Refusal::Invalid)?;
                 Ok(vec![ConfigEvent::Created { config, app, spec }])
             }
-            ConfigCommand::Change { spec } => {
+            ConfigCommand::Change { revision, spec } => {
                 if !self.exists {
                     return Err(Refusal::NotFound("the config".into()));
+                }
+                if revision != self.revision {
+                    let (attempt, present) = (revision, self.revision);
+                    return Err(Refusal::Stale { attempt, present });
                 }
                 check(&spec).map_err(Refusal::Invalid)?;
                 Ok(if spec == self.spec {
@@ -401,6 +412,7 @@ pub fn check(spec: &ConfigSpec) -> Result<(), FieldErrors> {
     {
         errors.add("blackout", problem);
     }
+    errors.merge(labels::check(&spec.labels));
     errors.merge(copies::check(&spec.first_target(), &spec.copies));
     errors.merge(encryption::check(&spec.encryption));
     errors.merge(retention::check(&spec.retention));

@@ -2,7 +2,8 @@
 //! attempts and its own end, and what became of it is told beside the run.
 //!
 //! A copy that failed is always tried again, until it is made or the artifact is let go: somebody may
-//! mend its target at any time.
+//! mend its target at any time. One that was made and is found damaged or gone later (`verification`) waits
+//! for a person: what lies there may be wanted, and what did it may still be at work.
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ use super::{
     failure::{Failure, FieldErrors},
     run::{Run, RunEvent},
     text,
+    verification::{CopyFinding, Damage},
 };
 
 /// More would be an archive's business, not a backup's.
@@ -47,6 +49,10 @@ pub enum CopyCommand {
         failure: Failure,
         retry_at: DateTime<Utc>,
     },
+    /// Now, whenever the next attempt was to be; also in place of a copy that was found damaged.
+    Again {
+        copy: u32,
+    },
 }
 
 /// What has become of one copy.
@@ -59,16 +65,41 @@ pub struct CopyState {
     pub failure: Option<Failure>,
     /// When the next attempt may begin.
     pub retry_at: Option<DateTime<Utc>>,
+    /// It was stored, and found so: nothing is tried before somebody asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<Damage>,
+    /// What lies there is that damaged copy: the next attempt takes its place.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub replace: bool,
+    /// Why the last verification could not read it: that says nothing about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<Failure>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl CopyState {
-    /// `stored`, `failed` (it is tried again) or `pending`.
+    /// `stored`, `failed` (it is tried again), `pending`, or `damaged` or `missing` (it was stored).
     pub fn status(&self) -> &'static str {
-        match (self.stored, &self.failure) {
-            (true, _) => "stored",
-            (false, Some(_)) => "failed",
-            (false, None) => "pending",
+        match (self.stored, self.damage, &self.failure) {
+            (true, ..) => "stored",
+            (false, Some(damage), _) => damage.status(),
+            (false, None, Some(_)) => "failed",
+            (false, None, None) => "pending",
         }
+    }
+
+    /// What is wrong with it, or why nobody could look.
+    pub fn problem(&self) -> Option<&Failure> {
+        self.failure.as_ref().or(self.unread.as_ref())
+    }
+
+    /// Attempts go on until it is made.
+    pub fn is_open(&self) -> bool {
+        !self.stored && self.damage.is_none()
     }
 }
 
@@ -106,6 +137,7 @@ pub(super) fn decide(run: &Run, command: CopyCommand) -> Result<Vec<RunEvent>, R
             };
             (copy, attempt, failed)
         }
+        CopyCommand::Again { copy } => return again(run, copy),
     };
     if is_due(run, copy, attempt) {
         return Ok(vec![event]);
@@ -117,10 +149,37 @@ pub(super) fn decide(run: &Run, command: CopyCommand) -> Result<Vec<RunEvent>, R
     })
 }
 
+/// The attempt that waits is given up for one that begins now: the number tells the two apart.
+fn again(run: &Run, copy: u32) -> Result<Vec<RunEvent>, Refusal> {
+    let Some(state) = run.copies.get(copy as usize) else {
+        return Err(Refusal::NotFound(format!(
+            "copy {} of run {}",
+            u64::from(copy) + 1,
+            run.id
+        )));
+    };
+    if run.expired {
+        let gone = format!("the backup of run {} is not kept any more", run.id);
+        return Err(Refusal::Conflict(gone));
+    }
+    if state.stored {
+        return Err(Refusal::Conflict(format!(
+            "copy {} of run {} is stored: verify the run to have it read again",
+            u64::from(copy) + 1,
+            run.id
+        )));
+    }
+    if state.status() == "pending" {
+        return Ok(vec![]); // it begins as soon as it can
+    }
+    let attempt = state.attempts + 1;
+    Ok(vec![RunEvent::CopyRetried { copy, attempt }])
+}
+
 /// The next attempt of a copy that is still to be made, of an artifact that is still kept.
 pub fn is_due(run: &Run, copy: u32, attempt: u32) -> bool {
     let copy = run.copies.get(copy as usize);
-    !run.expired && copy.is_some_and(|copy| !copy.stored && copy.attempts + 1 == attempt)
+    !run.expired && copy.is_some_and(|copy| copy.is_open() && copy.attempts + 1 == attempt)
 }
 
 /// Also how the read model follows.
@@ -148,7 +207,40 @@ pub fn evolve(copies: &mut Vec<CopyState>, event: &RunEvent) {
                 copy.retry_at = Some(*retry_at);
             }
         }
+        RunEvent::CopyRetried { copy, attempt } => {
+            if let Some(copy) = copies.get_mut(*copy as usize) {
+                copy.attempts = *attempt;
+                copy.replace |= copy.damage.take().is_some();
+                copy.failure = None;
+                copy.retry_at = None;
+            }
+        }
+        RunEvent::VerificationPassed { copies: found, .. }
+        | RunEvent::VerificationFailed { copies: found, .. }
+        | RunEvent::ArtifactUnreadable { copies: found, .. } => {
+            for finding in found {
+                if let Some(copy) = copies.get_mut(finding.copy as usize) {
+                    copy.believe(finding);
+                }
+            }
+        }
         _ => {}
+    }
+}
+
+impl CopyState {
+    fn believe(&mut self, finding: &CopyFinding) {
+        self.unread = None;
+        match finding.damage {
+            // Made anew while it was read: what was read is not what lies there now.
+            _ if !self.stored => {}
+            Some(damage) => {
+                self.stored = false;
+                self.damage = Some(damage);
+                self.failure.clone_from(&finding.failure);
+            }
+            None => self.unread.clone_from(&finding.failure),
+        }
     }
 }
 
@@ -238,5 +330,67 @@ mod tests {
         assert!(tell(&mut run, make).is_err(), "it is made");
         run.expired = true;
         assert!(!is_due(&run, 1, 1), "what is let go is copied nowhere");
+    }
+
+    #[test]
+    fn a_copy_found_damaged_waits_for_a_person_and_is_replaced() {
+        let mut run = Run::default();
+        run.copies.resize(2, CopyState::default());
+        let tell = |run: &mut Run, command| {
+            let events = decide(run, command)?;
+            for event in &events {
+                evolve(&mut run.copies, event);
+            }
+            Ok::<_, Refusal>(())
+        };
+        for copy in 0..2 {
+            tell(&mut run, CopyCommand::Make { copy, attempt: 1 }).unwrap();
+        }
+        let again = CopyCommand::Again { copy: 0 };
+        assert!(tell(&mut run, again.clone()).is_err(), "it is stored");
+        let found = RunEvent::VerificationPassed {
+            verification: 1,
+            copies: vec![
+                CopyFinding {
+                    copy: 0,
+                    damage: Some(Damage::Altered),
+                    failure: Some(Failure::permanent("it is not what was stored", "")),
+                },
+                CopyFinding {
+                    copy: 1,
+                    damage: None,
+                    failure: Some(Failure::temporary("no route to host", "")),
+                },
+            ],
+        };
+        evolve(&mut run.copies, &found);
+        assert_eq!(run.copies[0].status(), "damaged");
+        assert!(!is_due(&run, 0, 2), "nobody has asked for it");
+        assert!(run.copies[1].stored && run.copies[1].unread.is_some());
+        tell(&mut run, again.clone()).unwrap();
+        assert_eq!(run.copies[0].status(), "pending");
+        assert!(run.copies[0].replace && is_due(&run, 0, 3));
+        tell(&mut run, again.clone()).unwrap();
+        assert!(is_due(&run, 0, 3), "twice is once");
+        let failed = CopyCommand::Fail {
+            copy: 0,
+            attempt: 3,
+            failure: Failure::temporary("no route to host", ""),
+            retry_at: DateTime::default(),
+        };
+        tell(&mut run, failed).unwrap();
+        // The attempt that was to come later is not the one that comes now.
+        tell(&mut run, again).unwrap();
+        assert!(run.copies[0].replace && !is_due(&run, 0, 4) && is_due(&run, 0, 5));
+        tell(
+            &mut run,
+            CopyCommand::Make {
+                copy: 0,
+                attempt: 5,
+            },
+        )
+        .unwrap();
+        assert!(run.copies[0].stored && !run.copies[0].replace);
+        assert!(tell(&mut run, CopyCommand::Again { copy: 7 }).is_err());
     }
 }

@@ -95,3 +95,9 @@ impl FieldErrors {
         if self.0.is_empty() { Ok(()) } else { Err(self) }
     }
 }
+
+/// What to do about a word that is not among the known ones.
+pub fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.into_iter().collect();
+    format!("use one of: {}", names.join(", "))
+}

@@ -16,6 +16,7 @@ pub mod form;
 pub mod grant;
 pub mod hook;
 pub mod ids;
+pub mod labels;
 pub mod lateness;
 pub mod manifest;
 pub mod restore;

@@ -12,218 +12,23 @@
 //! It never retries by itself: after a crash it is settled to "as before" or "restored". Each step
 //! that leaves a trace is recorded before it is done, so settling knows where to look.
 
+mod command;
+mod event;
+mod parts;
+
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+
+pub use command::RestoreCommand;
+pub use event::RestoreEvent;
+pub use parts::{Destination, Kept, RestoreSource, Step, Upload};
 
 use super::{
     aggregate::{Aggregate, Refusal},
-    config::{ConfigSpec, SecretRef},
+    config::SecretRef,
     event::{Scope, StreamKind},
     failure::Failure,
-    ids::{AppId, RestoreId, RunId},
-    manifest::{Artifact, Fingerprint},
+    ids::{AppId, RestoreId},
 };
-
-/// Where to: a service of the app, resolved to a container when the restore starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Destination {
-    pub service: String,
-    pub container: String,
-    pub container_id: String,
-}
-
-/// What is brought back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum RestoreSource {
-    /// What a run stored.
-    Run { run: RunId },
-    /// A file that somebody sent.
-    Upload { upload: Box<Upload> },
-}
-
-impl Default for RestoreSource {
-    fn default() -> Self {
-        Self::Run {
-            run: RunId::default(),
-        }
-    }
-}
-
-impl RestoreSource {
-    pub fn run(&self) -> Option<RunId> {
-        match self {
-            Self::Run { run } => Some(*run),
-            Self::Upload { .. } => None,
-        }
-    }
-
-    pub fn upload(&self) -> Option<&Upload> {
-        match self {
-            Self::Run { .. } => None,
-            Self::Upload { upload } => Some(upload),
-        }
-    }
-}
-
-/// A file that was judged whole when it came. It lies with Holdfast until its restore is over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Upload {
-    /// What it was called where it came from, for people.
-    pub name: String,
-    /// How to work in the service, as a run pins it.
-    pub spec: ConfigSpec,
-    /// Its key is a name in the place for uploads.
-    pub artifact: Artifact,
-    pub fingerprint: Fingerprint,
-}
-
-/// A recorded step. `data` is what the strategy needs to find its traces again; no secrets.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Step {
-    /// Stable name: stored data. `stage`, `load`, `check`, `close`, `swap`.
-    pub name: String,
-    /// In words, for the page: `Loading into hf_stage_12`.
-    pub title: String,
-    /// From this step on the destination may have been changed.
-    pub touches: bool,
-    pub data: Value,
-}
-
-/// What was set aside and can be put back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
-    /// In words: `database shop as it was, now hf_undo_12`.
-    pub title: String,
-    /// In bytes, when the engine tells.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub size: Option<u64>,
-    pub data: Value,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RestoreCommand {
-    Request {
-        restore: RestoreId,
-        source: RestoreSource,
-        app: AppId,
-        service: String,
-        /// What opens an encrypted backup, where somebody had to give it.
-        identity: Option<SecretRef>,
-    },
-    Start {
-        attempt: u32,
-        destination: Destination,
-    },
-    Step {
-        attempt: u32,
-        step: Step,
-    },
-    Succeed {
-        attempt: u32,
-        fingerprint: Fingerprint,
-        kept: Option<Kept>,
-        keep_until: DateTime<Utc>,
-        warnings: Vec<String>,
-    },
-    Fail {
-        attempt: u32,
-        failure: Failure,
-        needs_attention: bool,
-    },
-    /// The worker is gone: somebody has to look what it left.
-    Interrupt {
-        attempt: u32,
-        why: String,
-    },
-    /// What settling found: the service is as before.
-    SettleAsBefore {
-        attempt: u32,
-    },
-    Cancel,
-    ConfirmCancelled {
-        attempt: u32,
-    },
-    Undo,
-    StartUndo {
-        attempt: u32,
-    },
-    FinishUndo {
-        attempt: u32,
-        kept: Option<Kept>,
-        keep_until: DateTime<Utc>,
-    },
-    /// What was set aside stays for another while: somebody has just asked for it.
-    FailUndo {
-        attempt: u32,
-        failure: Failure,
-        keep_until: DateTime<Utc>,
-    },
-    /// What was kept has been removed. Names it: an undo may have put something else aside meanwhile.
-    Forget {
-        kept: Kept,
-    },
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "name", content = "data")]
-pub enum RestoreEvent {
-    #[serde(rename = "restore.requested")]
-    Requested {
-        restore: RestoreId,
-        source: RestoreSource,
-        app: AppId,
-        service: String,
-        /// Of a value that is forgotten when the restore is over.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        identity: Option<SecretRef>,
-    },
-    #[serde(rename = "restore.started")]
-    Started {
-        attempt: u32,
-        destination: Destination,
-    },
-    #[serde(rename = "restore.step_begun")]
-    StepBegun { attempt: u32, step: Step },
-    #[serde(rename = "restore.succeeded")]
-    Succeeded {
-        attempt: u32,
-        fingerprint: Fingerprint,
-        kept: Option<Kept>,
-        keep_until: DateTime<Utc>,
-        warnings: Vec<String>,
-    },
-    #[serde(rename = "restore.failed")]
-    Failed { attempt: u32, failure: Failure },
-    #[serde(rename = "restore.attention_needed")]
-    AttentionNeeded { attempt: u32, failure: Failure },
-    #[serde(rename = "restore.interrupted")]
-    Interrupted { attempt: u32, why: String },
-    #[serde(rename = "restore.cancel_requested")]
-    CancelRequested {},
-    #[serde(rename = "restore.cancelled")]
-    Cancelled {},
-    #[serde(rename = "restore.undo_requested")]
-    UndoRequested { attempt: u32 },
-    #[serde(rename = "restore.undo_started")]
-    UndoStarted { attempt: u32 },
-    #[serde(rename = "restore.undone")]
-    Undone {
-        attempt: u32,
-        kept: Option<Kept>,
-        keep_until: DateTime<Utc>,
-    },
-    #[serde(rename = "restore.undo_failed")]
-    UndoFailed {
-        attempt: u32,
-        failure: Failure,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        keep_until: Option<DateTime<Utc>>,
-    },
-    #[serde(rename = "restore.kept_removed")]
-    KeptRemoved {},
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RestoreStatus {

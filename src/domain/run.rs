@@ -14,313 +14,30 @@
 //! taken. An attempt that a crash ended is interrupted by whoever finds it, and the next attempt
 //! has the next number, so that nothing the old one still says can count.
 
-use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+mod command;
+mod event;
+mod parts;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+pub use command::RunCommand;
+pub use event::RunEvent;
+pub use parts::{FoundBackup, Obligation, Pin, RequestKey, Stage, Trigger};
 
 use super::{
     aggregate::{Aggregate, Refusal},
     config::ConfigSpec,
-    copies::{self, CopyCommand, CopyState},
+    copies::{self, CopyState},
     event::{Scope, StreamKind},
     failure::Failure,
-    hook::HookReport,
     ids::{AppId, ConfigId, RunId},
-    manifest::{Artifact, Fingerprint, Source},
-    retention::Retention,
-    verification::{self, Damage, Verification, VerificationCommand},
+    manifest::{Artifact, Fingerprint},
+    verification::{self, Verification},
 };
 
 /// Attempts that failed or crashed before a run is given up. A graceful stop of the server does
 /// not count.
 pub const MAX_FAILURES: u32 = 4;
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Trigger {
-    Manual,
-    Schedule,
-    Api,
-    Cli,
-    /// The config's own address was called from outside.
-    Hook,
-}
-
-impl Trigger {
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Manual => "manual",
-            Self::Schedule => "schedule",
-            Self::Api => "api",
-            Self::Cli => "cli",
-            Self::Hook => "hook",
-        }
-    }
-}
-
-/// What a client calls one wish of its, to say it again without a second run: the digest of its
-/// `Idempotency-Key`, because keys are as long as their clients like.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RequestKey(pub String);
-
-/// What an attempt works on, fixed when it starts. Restores use this, never today's config.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pin {
-    pub config_revision: u32,
-    pub spec: ConfigSpec,
-    pub source: Source,
-    /// Key of the artifact in the target; the manifest lies beside it.
-    pub key: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stage {
-    /// Looking at the source and the target.
-    Prepare,
-    /// Moving the bytes.
-    Dump,
-    /// Reading them back.
-    Verify,
-    /// Writing the manifest.
-    Commit,
-}
-
-impl Stage {
-    pub const ALL: [Self; 4] = [Self::Prepare, Self::Dump, Self::Verify, Self::Commit];
-
-    pub fn title(self) -> &'static str {
-        match self {
-            Self::Prepare => "Prepare",
-            Self::Dump => "Dump and store",
-            Self::Verify => "Read back and verify",
-            Self::Commit => "Write manifest",
-        }
-    }
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Prepare => "prepare",
-            Self::Dump => "dump",
-            Self::Verify => "verify",
-            Self::Commit => "commit",
-        }
-    }
-}
-
-/// Something that must be made good whatever becomes of the run: a service that was stopped.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Obligation {
-    /// Start this container again.
-    Start {
-        service: String,
-        /// Its id.
-        container: String,
-        /// The engine may need as long to end it: that it runs before then proves nothing.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        ends_by: Option<DateTime<Utc>>,
-    },
-}
-
-impl Obligation {
-    /// Id of the container it is about.
-    pub fn container(&self) -> &str {
-        let Self::Start { container, .. } = self;
-        container
-    }
-
-    pub fn service(&self) -> &str {
-        let Self::Start { service, .. } = self;
-        service
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RunCommand {
-    Request {
-        run: RunId,
-        app: AppId,
-        config: ConfigId,
-        trigger: Trigger,
-        key: Option<RequestKey>,
-        slot: Option<DateTime<Utc>>,
-    },
-    Start {
-        attempt: u32,
-        pin: Box<Pin>,
-    },
-    Reach {
-        attempt: u32,
-        stage: Stage,
-    },
-    Oblige {
-        attempt: u32,
-        obligation: Obligation,
-    },
-    Settle {
-        obligation: Obligation,
-    },
-    TellHook {
-        attempt: u32,
-        hook: HookReport,
-    },
-    Succeed {
-        attempt: u32,
-        artifact: Artifact,
-        fingerprint: Fingerprint,
-        warnings: Vec<String>,
-    },
-    /// `retry_at` is when a temporary failure may be tried again, if at all; the caller adds the jitter.
-    Fail {
-        attempt: u32,
-        failure: Failure,
-        retry_at: Option<DateTime<Utc>>,
-    },
-    /// The attempt ended without an outcome: a crash (`counts`) or a graceful stop.
-    Interrupt {
-        attempt: u32,
-        counts: bool,
-        why: String,
-    },
-    Cancel,
-    /// The worker of `attempt` has stopped and removed what it left.
-    ConfirmCancelled {
-        attempt: u32,
-    },
-    /// Retention lets the artifact go: from here on nobody may count on it.
-    Expire {
-        rule: Retention,
-    },
-    /// Somebody removes the config and its artifacts with it.
-    Discard,
-    /// The artifact is gone from the target.
-    ConfirmPruned,
-    Verify(VerificationCommand),
-    Copy(CopyCommand),
-    /// A backup was found in a target, and no run of it is known.
-    Adopt {
-        run: RunId,
-        app: AppId,
-        config: ConfigId,
-        found: Box<FoundBackup>,
-    },
-}
-
-/// A backup as its manifest tells of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FoundBackup {
-    pub pin: Pin,
-    pub artifact: Artifact,
-    pub fingerprint: Fingerprint,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<String>,
-    pub started_at: DateTime<Utc>,
-    pub finished_at: DateTime<Utc>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "name", content = "data")]
-pub enum RunEvent {
-    #[serde(rename = "run.requested")]
-    Requested {
-        run: RunId,
-        app: AppId,
-        config: ConfigId,
-        trigger: Trigger,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        key: Option<RequestKey>,
-        /// The due time of the schedule that it is the run of.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        slot: Option<DateTime<Utc>>,
-    },
-    #[serde(rename = "run.started")]
-    Started { attempt: u32, pin: Box<Pin> },
-    #[serde(rename = "run.stage_reached")]
-    StageReached { attempt: u32, stage: Stage },
-    #[serde(rename = "run.obliged")]
-    Obliged {
-        attempt: u32,
-        obligation: Obligation,
-    },
-    #[serde(rename = "run.obligation_settled")]
-    ObligationSettled { obligation: Obligation },
-    #[serde(rename = "run.hook_ran")]
-    HookRan { attempt: u32, hook: HookReport },
-    #[serde(rename = "run.succeeded")]
-    Succeeded {
-        attempt: u32,
-        artifact: Artifact,
-        fingerprint: Fingerprint,
-        warnings: Vec<String>,
-    },
-    #[serde(rename = "run.retry_scheduled")]
-    RetryScheduled {
-        attempt: u32,
-        failure: Failure,
-        retry_at: DateTime<Utc>,
-    },
-    #[serde(rename = "run.failed")]
-    Failed { attempt: u32, failure: Failure },
-    #[serde(rename = "run.interrupted")]
-    Interrupted {
-        attempt: u32,
-        counts: bool,
-        why: String,
-    },
-    #[serde(rename = "run.cancel_requested")]
-    CancelRequested {},
-    #[serde(rename = "run.cancelled")]
-    Cancelled {},
-    /// The rule, as it was, let the artifact go; its deletion follows.
-    #[serde(rename = "run.expired")]
-    Expired { rule: Retention },
-    /// Its config was removed, and its artifact was to go with it; its deletion follows.
-    #[serde(rename = "run.discarded")]
-    Discarded {},
-    #[serde(rename = "run.pruned")]
-    Pruned {},
-    #[serde(rename = "run.verification_requested")]
-    VerificationRequested { verification: u32 },
-    #[serde(rename = "run.verification_passed")]
-    VerificationPassed { verification: u32 },
-    /// The artifact is damaged or gone; one that passes later is whole again.
-    #[serde(rename = "run.verification_failed")]
-    VerificationFailed {
-        verification: u32,
-        damage: Damage,
-        failure: Failure,
-    },
-    #[serde(rename = "run.verification_retry_scheduled")]
-    VerificationRetryScheduled {
-        verification: u32,
-        failure: Failure,
-        retry_at: DateTime<Utc>,
-    },
-    /// Its target did not give it: that says nothing about the artifact.
-    #[serde(rename = "run.artifact_unreadable")]
-    ArtifactUnreadable { verification: u32, failure: Failure },
-    #[serde(rename = "run.adopted")]
-    Adopted {
-        run: RunId,
-        app: AppId,
-        config: ConfigId,
-        found: Box<FoundBackup>,
-    },
-    /// `copy` is the index of the pin's further target, from 0.
-    #[serde(rename = "run.copy_requested")]
-    CopyRequested { copy: u32 },
-    /// Artifact and manifest lie there, with the bytes that were proved.
-    #[serde(rename = "run.copy_made")]
-    CopyMade { copy: u32, attempt: u32 },
-    #[serde(rename = "run.copy_failed")]
-    CopyFailed {
-        copy: u32,
-        attempt: u32,
-        failure: Failure,
-        retry_at: DateTime<Utc>,
-    },
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum RunStatus {
@@ -374,6 +91,8 @@ pub struct Run {
     pub expired: bool,
     /// And it is deleted.
     pub pruned: bool,
+    /// How often its target would not delete it.
+    refusals: u32,
     pub verification: Verification,
     failures: u32,
 }
@@ -471,6 +190,7 @@ impl Aggregate for Run {
                 (true, false) => Ok(vec![RunEvent::Pruned {}]),
                 (true, true) => Ok(vec![]),
             },
+            RunCommand::TellHeld { failure, now } => Ok(self.tell_held(failure, now)),
             RunCommand::Verify(command) => verification::decide(self, command),
             RunCommand::Adopt {
                 run,
@@ -516,7 +236,8 @@ impl Aggregate for Run {
             | RunEvent::ArtifactUnreadable { .. }
             | RunEvent::CopyRequested { .. }
             | RunEvent::CopyMade { .. }
-            | RunEvent::CopyFailed { .. } => {}
+            | RunEvent::CopyFailed { .. }
+            | RunEvent::CopyRetried { .. } => {}
             RunEvent::Obliged { obligation, .. } => self.obligations.push(obligation.clone()),
             RunEvent::ObligationSettled { obligation } => {
                 self.obligations.retain(|open| open != obligation);
@@ -554,6 +275,7 @@ impl Aggregate for Run {
             }
             RunEvent::Expired { .. } | RunEvent::Discarded {} => self.expired = true,
             RunEvent::Pruned {} => self.pruned = true,
+            RunEvent::DeletionRefused { refused, .. } => self.refusals = *refused,
             RunEvent::Adopted {
                 run,
                 app,
@@ -578,6 +300,19 @@ impl Aggregate for Run {
 }
 
 impl Run {
+    /// Asked again after a day, then ever more seldom: locks last for weeks.
+    fn tell_held(&self, failure: Failure, now: DateTime<Utc>) -> Vec<RunEvent> {
+        if !self.expired || self.pruned {
+            return vec![];
+        }
+        let days = 1 << self.refusals.min(4);
+        vec![RunEvent::DeletionRefused {
+            refused: self.refusals + 1,
+            failure,
+            retry_at: now + TimeDelta::days(days),
+        }]
+    }
+
     fn start(&self, attempt: u32, pin: Box<Pin>) -> Result<Vec<RunEvent>, Refusal> {
         let may_start = matches!(self.status, RunStatus::Queued | RunStatus::Waiting);
         if !may_start || attempt != self.attempt + 1 {

@@ -32,17 +32,33 @@ impl Damage {
     }
 }
 
+/// What was found in a further target, which is read after the first one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyFinding {
+    /// Index of the pin's further target.
+    pub copy: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<Damage>,
+    /// Without damage: why it could not be read, which says nothing about it. Absent when it is whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum VerificationCommand {
     Request,
+    /// And where the first target is damaged or has lost it, it is copied back from a further one.
+    Mend,
     Pass {
         verification: u32,
+        copies: Vec<CopyFinding>,
     },
     /// Damage was found: nothing is known to bring it back.
     Fail {
         verification: u32,
         damage: Damage,
         failure: Failure,
+        copies: Vec<CopyFinding>,
     },
     /// The target did not give the artifact, so nothing is known about it. `retry_at` is when it may be
     /// asked again, if at all.
@@ -50,6 +66,8 @@ pub enum VerificationCommand {
         verification: u32,
         failure: Failure,
         retry_at: Option<DateTime<Utc>>,
+        /// Only where it is not asked again.
+        copies: Vec<CopyFinding>,
     },
 }
 
@@ -61,6 +79,8 @@ pub struct Verification {
     open: bool,
     /// Tries of the present wish that the target did not answer.
     unanswered: u32,
+    /// The present wish is also to mend what is found.
+    mends: bool,
     pub damage: Option<Damage>,
 }
 
@@ -74,11 +94,16 @@ impl Verification {
         self.unanswered
     }
 
+    pub fn mends(&self) -> bool {
+        self.mends
+    }
+
     pub(super) fn evolve(&mut self, event: &RunEvent) {
         match event {
-            RunEvent::VerificationRequested { verification } => {
+            RunEvent::VerificationRequested { verification, mend } => {
                 self.number = *verification;
                 self.open = true;
+                self.mends = *mend;
                 self.unanswered = 0;
             }
             RunEvent::VerificationPassed { .. } => {
@@ -104,19 +129,29 @@ impl Verification {
 pub(super) fn decide(run: &Run, command: VerificationCommand) -> Result<Vec<RunEvent>, Refusal> {
     let now = &run.verification;
     let (verification, event) = match command {
-        VerificationCommand::Request => return request(run),
-        VerificationCommand::Pass { verification } => {
-            (verification, RunEvent::VerificationPassed { verification })
+        VerificationCommand::Request => return request(run, false),
+        VerificationCommand::Mend => return mend(run),
+        VerificationCommand::Pass {
+            verification,
+            copies,
+        } => {
+            let passed = RunEvent::VerificationPassed {
+                verification,
+                copies,
+            };
+            (verification, passed)
         }
         VerificationCommand::Fail {
             verification,
             damage,
             failure,
+            copies,
         } => {
             let failed = RunEvent::VerificationFailed {
                 verification,
                 damage,
                 failure,
+                copies,
             };
             (verification, failed)
         }
@@ -124,6 +159,7 @@ pub(super) fn decide(run: &Run, command: VerificationCommand) -> Result<Vec<RunE
             verification,
             failure,
             retry_at,
+            copies,
         } => {
             let put_off = match retry_at.filter(|_| failure.is_temporary()) {
                 Some(retry_at) => RunEvent::VerificationRetryScheduled {
@@ -134,6 +170,7 @@ pub(super) fn decide(run: &Run, command: VerificationCommand) -> Result<Vec<RunE
                 None => RunEvent::ArtifactUnreadable {
                     verification,
                     failure,
+                    copies,
                 },
             };
             (verification, put_off)
@@ -149,7 +186,7 @@ pub(super) fn decide(run: &Run, command: VerificationCommand) -> Result<Vec<RunE
     }
 }
 
-fn request(run: &Run) -> Result<Vec<RunEvent>, Refusal> {
+fn request(run: &Run, mend: bool) -> Result<Vec<RunEvent>, Refusal> {
     match run.status {
         RunStatus::Absent => Err(Refusal::NotFound("the run".into())),
         RunStatus::Success if run.expired => Err(Refusal::Conflict(format!(
@@ -159,6 +196,7 @@ fn request(run: &Run) -> Result<Vec<RunEvent>, Refusal> {
         RunStatus::Success if run.verification.open => Ok(vec![]),
         RunStatus::Success => Ok(vec![RunEvent::VerificationRequested {
             verification: run.verification.number + 1,
+            mend,
         }]),
         _ => Err(Refusal::Conflict(format!(
             "run {} has no backup to verify: it is {}",
@@ -166,4 +204,18 @@ fn request(run: &Run) -> Result<Vec<RunEvent>, Refusal> {
             run.status.name()
         ))),
     }
+}
+
+fn mend(run: &Run) -> Result<Vec<RunEvent>, Refusal> {
+    let wish = request(run, true)?;
+    let why = if wish.is_empty() && !run.verification.mends {
+        "is being read just now: ask again when that is over"
+    } else if run.verification.damage.is_none() {
+        "is not known to be damaged in its first target: verify it to have it read again"
+    } else if !run.copies.iter().any(|copy| copy.stored) {
+        "has no copy that it could be brought back from"
+    } else {
+        return Ok(wish);
+    };
+    Err(Refusal::Conflict(format!("run {} {why}", run.id)))
 }

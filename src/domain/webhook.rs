@@ -105,7 +105,14 @@ impl Topic {
         match event {
             Event::Run(RunEvent::Succeeded { .. }) => Some(Self::BackupSuccess),
             Event::Run(RunEvent::Failed { .. }) => Some(Self::BackupFailed),
-            Event::Run(RunEvent::VerificationPassed { .. }) => Some(Self::VerificationPassed),
+            Event::Run(RunEvent::VerificationPassed { copies, .. }) => {
+                let bad = copies.iter().any(|copy| copy.damage.is_some());
+                Some(if bad {
+                    Self::CopyFailed
+                } else {
+                    Self::VerificationPassed
+                })
+            }
             Event::Run(RunEvent::VerificationFailed { .. }) => Some(Self::VerificationFailed),
             Event::Run(RunEvent::ArtifactUnreadable { .. }) => Some(Self::VerificationUnreadable),
             // Once, and not with every attempt while a store is away.

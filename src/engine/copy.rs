@@ -1,6 +1,7 @@
 //! A proved artifact, copied to a further target: read once more and compared on its way, so that what
 //! arrives is what was proved, or nothing does. The manifest goes last here too. Repeating it is harmless:
-//! what lies there already is compared instead of written.
+//! what lies there already is compared instead of written. A copy of ours that was found damaged is taken
+//! away first, and not before what takes its place was read whole: it may be all there is.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     domain::{failure::Failure, manifest::Manifest},
     strategy::Strategy,
-    target::{ByteStream, Key, Target, TargetError},
+    target::{ByteStream, Key, Target, TargetError, layout},
 };
 
 /// All that one attempt works with.
@@ -28,6 +29,8 @@ pub struct Order {
     pub strategy: &'static dyn Strategy,
     /// Read the copy back, too.
     pub verify: bool,
+    /// What lies in `to` was stored by us and found damaged, or gone.
+    pub replace: bool,
     pub stop: CancellationToken,
 }
 
@@ -35,6 +38,9 @@ pub struct Order {
 pub async fn run(order: &Order, job: &Job) -> Result<(), Failure> {
     let artifact = &order.manifest.artifact;
     let key = Key::parse(&artifact.key)?;
+    if order.replace {
+        clear(order, &key, job).await?;
+    }
     job.enter("Copy", Some(artifact.stored_bytes));
     let written = write(order, &key, job).await?;
     if order.verify || !written {
@@ -47,6 +53,22 @@ pub async fn run(order: &Order, job: &Job) -> Result<(), Failure> {
         read?;
     }
     write_manifest(order, &key).await
+}
+
+/// Makes room for a copy anew. One that is whole after all stays; its manifest is written again.
+async fn clear(order: &Order, key: &Key, job: &Job) -> Result<(), Failure> {
+    let artifact = &order.manifest.artifact;
+    job.enter("Look at both", Some(artifact.stored_bytes));
+    match verify::read_back(&*order.to, artifact, &order.stop).await {
+        Ok(()) | Err(Flaw::Missing(_)) => {}
+        Err(Flaw::Damaged(_)) => {
+            verify::read_back(&*order.from, artifact, &order.stop).await?;
+            order.to.delete(key).await?;
+        }
+        Err(flaw) => return Err(flaw.into()),
+    }
+    order.to.delete(&layout::manifest_key(key)?).await?;
+    Ok(())
 }
 
 /// False when an earlier attempt has left something under the key.
@@ -121,10 +143,7 @@ mod tests {
         domain::manifest::{Artifact, Compression, FORMAT, Fingerprint, Source},
         engine::progress::Hub,
         strategy,
-        target::{
-            layout,
-            memory::{Fault, Faulty, Memory, Scope},
-        },
+        target::memory::{Fault, Faulty, Memory, Scope},
     };
 
     const CONTENT: &[u8] = b"what was proved, and nothing else";
@@ -182,12 +201,17 @@ mod tests {
         }
 
         async fn copy(&self, verify: bool) -> Result<(), Failure> {
+            self.make(verify, false).await
+        }
+
+        async fn make(&self, verify: bool, replace: bool) -> Result<(), Failure> {
             let order = Order {
                 from: self.from.clone(),
                 to: self.faulty.clone(),
                 manifest: manifest(),
                 strategy: strategy::find("sqlite").unwrap(),
                 verify,
+                replace,
                 stop: CancellationToken::new(),
             };
             let job = Hub::new().begin("copy-1-0".to_owned());
@@ -241,6 +265,38 @@ mod tests {
         let failure = bench.copy(true).await.unwrap_err();
         assert!(failure.message.contains("cannot be copied"), "{failure:?}");
         assert_eq!(bench.holds(), [false, false]);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_copy_is_replaced_whatever_of_it_is_damaged() {
+        let bench = Bench::new().await;
+        bench.make(true, true).await.unwrap();
+        let manifest = layout::manifest_key(&key()).unwrap();
+        for spoilt in [key(), manifest] {
+            bench.to.delete(&spoilt).await.unwrap();
+            let body = stream::iter([Ok(Bytes::from_static(b"spoilt"))]).boxed();
+            bench.to.put(&spoilt, body, None).await.unwrap();
+            bench.make(true, true).await.unwrap();
+            assert_eq!(bench.to.bytes(&key()).unwrap(), CONTENT);
+            let manifest = layout::manifest_key(&key()).unwrap();
+            let said: Manifest =
+                serde_json::from_slice(&bench.to.bytes(&manifest).unwrap()).unwrap();
+            assert_eq!(said.artifact.key, key().as_str());
+        }
+    }
+
+    /// What is left of the last one.
+    #[tokio::test]
+    async fn a_damaged_copy_stays_until_there_is_a_good_one_to_take_its_place() {
+        let bench = Bench {
+            from: Arc::new(Memory::new()),
+            ..Bench::new().await
+        };
+        put(&bench.to, b"damaged").await;
+        bench.make(true, true).await.unwrap_err();
+        put(&bench.from, b"damaged too").await;
+        bench.make(true, true).await.unwrap_err();
+        assert_eq!(bench.to.bytes(&key()).unwrap(), &b"damaged"[..]);
     }
 
     #[tokio::test]

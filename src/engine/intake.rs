@@ -143,10 +143,10 @@ pub fn packed_by(start: &[u8]) -> Compression {
     }
 }
 
-/// Enough of a file on this host for `packed_by`.
+/// Enough of a file on this host for `packed_by`, and to see whether it is encrypted.
 pub fn start_of(file: &Path) -> io::Result<Vec<u8>> {
     let mut start = Vec::new();
-    let most = ZSTD.len() as u64;
+    let most = codec::MAGIC.len().max(ZSTD.len()) as u64;
     File::open(file)?.take(most).read_to_end(&mut start)?;
     Ok(start)
 }

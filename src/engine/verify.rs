@@ -21,6 +21,7 @@ use crate::{
     domain::{
         failure::Failure,
         manifest::{Artifact, Fingerprint},
+        verification::Damage,
     },
     strategy::{RawStream, Validator},
     target::{ByteStream, Key, Stored, Target, TargetError},
@@ -39,6 +40,17 @@ pub enum Flaw {
     Unreadable(Failure),
     #[error("cancelled")]
     Cancelled,
+}
+
+impl Flaw {
+    /// What it says about the artifact, if anything.
+    pub fn damage(&self) -> Option<Damage> {
+        match self {
+            Self::Damaged(_) => Some(Damage::Altered),
+            Self::Missing(_) => Some(Damage::Missing),
+            Self::Unreadable(_) | Self::Cancelled => None,
+        }
+    }
 }
 
 impl From<TargetError> for Flaw {

@@ -11,7 +11,7 @@ use sea_orm::{
     Statement,
 };
 
-use super::{Log, LogError, projection, verify, writer};
+use super::{Log, LogError, offline::Known, projection, verify, writer};
 
 const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 /// Filled anew at each start.
@@ -151,6 +151,14 @@ pub async fn forget_origin(db: &impl ConnectionTrait) -> Result<(), DbErr> {
 /// Judges a database file as a whole: pages, tables, the chain of events, and for a copy that its end is
 /// there. Changes nothing.
 pub async fn examine(path: &Path) -> Result<Examined, CopyError> {
+    let db = open_to_read(path).await?;
+    let examined = look_through(&db).await;
+    let closed = db.close().await.map_err(damaged);
+    closed.and(examined)
+}
+
+/// For reading only, when it is a database at all.
+pub async fn open_to_read(path: &Path) -> Result<DatabaseConnection, CopyError> {
     let mut start = [0; MAGIC.len()];
     let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
     match read {
@@ -162,10 +170,7 @@ pub async fn examine(path: &Path) -> Result<Examined, CopyError> {
     if start != *MAGIC {
         return Err(CopyError::NotSqlite);
     }
-    let db = open(path, "ro").await.map_err(damaged)?;
-    let examined = look_through(&db).await;
-    let closed = db.close().await.map_err(damaged);
-    closed.and(examined)
+    open(path, "ro").await.map_err(damaged)
 }
 
 async fn look_through(db: &DatabaseConnection) -> Result<Examined, CopyError> {
@@ -191,7 +196,7 @@ async fn look_through(db: &DatabaseConnection) -> Result<Examined, CopyError> {
     if let Some(newer) = steps.into_iter().find(|step| !known.contains(step)) {
         return Err(CopyError::Newer(newer));
     }
-    let chain = verify::chain(db, |_| {}).await;
+    let chain = verify::chain(db, &Known::default(), |_| {}).await;
     let chain = chain.map_err(|error| CopyError::Damaged(error.to_string()))?;
     if let Some(finding) = chain.findings.first() {
         return Err(CopyError::Damaged(finding.to_string()));

@@ -5,7 +5,8 @@ use sea_orm::entity::prelude::*;
 
 use super::{CodecError, LogError, Recorded, StreamId, codec};
 use crate::domain::{
-    event::{Scope, StreamKind},
+    audit::{AuditEvent, prunable},
+    event::{Event, Scope, StreamKind},
     ids::{AppId, ConfigId},
 };
 
@@ -37,6 +38,17 @@ pub enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Model {
+    /// No stored form is empty: what this event said was taken out.
+    pub fn is_emptied(&self) -> bool {
+        self.data.is_empty()
+    }
+
+    /// Its name, when it is an event whose detail may be pruned.
+    pub fn prunable(&self) -> Option<&'static str> {
+        let name = prunable(&self.name)?;
+        (self.stream_kind == StreamKind::Audit.name()).then_some(name)
+    }
+
     pub fn recorded(self) -> Result<Recorded, LogError> {
         let unreadable = |what: &str| CodecError::Envelope {
             position: self.position,
@@ -45,7 +57,10 @@ impl Model {
         let kind = StreamKind::parse(&self.stream_kind).ok_or_else(|| unreadable("stream kind"))?;
         let at = DateTime::from_timestamp_millis(self.at).ok_or_else(|| unreadable("time"))?;
         let actor = serde_json::from_str(&self.actor).map_err(|_| unreadable("actor"))?;
-        let event = codec::decode(kind, &self.name, self.schema, &self.data)?;
+        let event = match self.prunable().filter(|_| self.is_emptied()) {
+            Some(name) => Event::Audit(AuditEvent::DetailPruned(name.to_owned())),
+            None => codec::decode(kind, &self.name, self.schema, &self.data)?,
+        };
         Ok(Recorded {
             position: self.position,
             stream: StreamId {

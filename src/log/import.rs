@@ -9,7 +9,9 @@ use sea_orm::{
 
 use super::{
     LogError, chain, copy, entity, projection,
+    pruned::Coverage,
     segment::{self, SegmentError},
+    verify::Finding,
     writer,
 };
 
@@ -39,6 +41,8 @@ pub struct Import {
     head: Vec<u8>,
     /// Of the last event, Unix milliseconds.
     at: i64,
+    coverage: Coverage,
+    findings: Vec<Finding>,
 }
 
 impl Import {
@@ -54,6 +58,8 @@ impl Import {
             position: 0,
             head: chain::GENESIS.to_vec(),
             at: 0,
+            coverage: Coverage::default(),
+            findings: Vec::new(),
         })
     }
 
@@ -88,6 +94,9 @@ impl Import {
             (self.position, self.at) = (last.position, last.at);
             self.head.clone_from(&last.hash);
         }
+        for row in &new {
+            self.findings.extend(self.coverage.take(row, 1));
+        }
         for rows in new.chunks(ROWS) {
             let models = rows
                 .iter()
@@ -97,6 +106,17 @@ impl Import {
                 .await?;
         }
         Ok(())
+    }
+
+    /// What is wrong with the pruned ones among the events that were taken, in words; `None` when a pruning
+    /// that was taken too vouches for each.
+    pub fn flaw_of_pruned(&self) -> Option<String> {
+        let bare = self.coverage.end(true);
+        let first = self.findings.iter().chain(&bare).next()?;
+        Some(match self.findings.len() + bare.len() {
+            1 => first.to_string(),
+            more => format!("{first}, and {} more like it", more - 1),
+        })
     }
 
     async fn must_be_known(&self, row: &entity::Model) -> Result<(), ImportError> {

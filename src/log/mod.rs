@@ -6,15 +6,23 @@
 //! - `chain` makes any later edit visible;
 //! - `projection` keeps read models in step, and rebuilds them;
 //! - `copy` takes and judges copies of the whole database;
+//! - `checkpoint` says signed where it stood, `entry` is an event in an export, and `offline` checks what
+//!   left the host without its server;
 //! - `segment` is a piece of it as it leaves the host, `import` brings one back, `seal` signs;
+//! - `prune` takes old detail out once a segment elsewhere holds it, `pruned` proves what is left;
 //! - `subscription` hands committed events to what reacts to them, from a checkpoint.
 
 mod chain;
+mod checkpoint;
 mod codec;
 mod copy;
 mod entity;
+mod entry;
 mod import;
+pub mod offline;
 mod projection;
+mod prune;
+mod pruned;
 mod seal;
 mod segment;
 mod subscription;
@@ -36,13 +44,16 @@ use sqlx::{
 use tokio::sync::{broadcast, mpsc, watch};
 
 pub use self::{
+    checkpoint::{Checkpoint, CheckpointError},
     codec::{CodecError, Upcast, decode, encode},
     copy::{
         CopyError, Examined, Origin, examine, forget_origin, has_unmerged, merge, origin, settle,
     },
+    entry::Entry,
     import::{Import, ImportError},
     projection::{Projection, RebuildReport},
-    seal::LogKey,
+    prune::{Proven, Stretch},
+    seal::{LogKey, Sealed, Unsealed, instance_of_key, seal, write_line},
     segment::{MAX_PACKED, SegmentError},
     subscription::{Start, Subscriber, begin, run as subscribe},
     verify::{Finding, Verification},
@@ -222,13 +233,15 @@ impl Log {
 
     /// The events from `first` to `last` as they leave the host. The same ones give the same bytes.
     pub async fn segment(&self, key: &LogKey, first: i64, last: i64) -> Result<Vec<u8>, LogError> {
-        let rows = entity::Entity::find()
+        segment::pack(&self.rows(first, last).await?, key).map_err(storage)
+    }
+
+    async fn rows(&self, first: i64, last: i64) -> Result<Vec<entity::Model>, DbErr> {
+        entity::Entity::find()
             .filter(entity::Column::Position.between(first, last))
             .order_by_asc(entity::Column::Position)
             .all(&self.db)
-            .await?;
-        segment::pack(&rows, key)
-            .map_err(|error| LogError::Database(DbErr::Custom(error.to_string())))
+            .await
     }
 
     /// Whether a piece that came back holds the very events from `first` to `last` that are here, and the
@@ -252,6 +265,17 @@ impl Log {
             .filter(entity::Column::Position.eq(last.position))
             .filter(entity::Column::Hash.eq(last.hash.clone()));
         Ok(same.count(&self.db).await? > 0)
+    }
+
+    /// The newest event of that name in streams of that kind.
+    pub async fn newest(&self, kind: StreamKind, name: &str) -> Result<Option<Recorded>, LogError> {
+        let row = entity::Entity::find()
+            .filter(entity::Column::StreamKind.eq(kind.name()))
+            .filter(entity::Column::Name.eq(name))
+            .order_by_desc(entity::Column::Position)
+            .one(&self.db)
+            .await?;
+        row.map(entity::Model::recorded).transpose()
     }
 
     /// Newest first.
@@ -286,9 +310,35 @@ impl Log {
         rows.into_iter().map(entity::Model::recorded).collect()
     }
 
+    /// As `read_from`, byte for byte as they were hashed.
+    pub async fn entries_from(&self, position: i64, limit: u64) -> Result<Vec<Entry>, LogError> {
+        let rows = rows_from(&self.db, position, limit).await?;
+        Ok(rows.into_iter().map(Entry::from).collect())
+    }
+
+    /// Where the log stands, signed.
+    pub async fn checkpoint(&self, key: &LogKey) -> Result<Checkpoint, LogError> {
+        let (position, hash) = writer::head_of(&self.db).await?;
+        Ok(Checkpoint::sign(
+            key,
+            position,
+            hex::encode(hash),
+            self.now(),
+        ))
+    }
+
     /// Walks the whole chain. `progress` is called with the position now and then.
     pub async fn verify(&self, progress: impl FnMut(i64)) -> Result<Verification, LogError> {
-        verify::chain(&self.db, progress).await
+        verify::chain(&self.db, &offline::Known::default(), progress).await
+    }
+
+    /// The same, and whether it fits what is known from elsewhere.
+    pub async fn verify_against(
+        &self,
+        known: &offline::Known,
+        progress: impl FnMut(i64),
+    ) -> Result<Verification, LogError> {
+        verify::chain(&self.db, known, progress).await
     }
 
     /// Empties every read model and fills it again from the log, in one unit of the writer: commands
@@ -302,18 +352,30 @@ impl Log {
     }
 }
 
+fn storage(error: std::io::Error) -> LogError {
+    LogError::Database(DbErr::Custom(error.to_string()))
+}
+
 async fn read_from(
     db: &impl sea_orm::ConnectionTrait,
     position: i64,
     limit: u64,
 ) -> Result<Vec<Recorded>, LogError> {
-    let rows = entity::Entity::find()
+    let rows = rows_from(db, position, limit).await?;
+    rows.into_iter().map(entity::Model::recorded).collect()
+}
+
+async fn rows_from(
+    db: &impl sea_orm::ConnectionTrait,
+    position: i64,
+    limit: u64,
+) -> Result<Vec<entity::Model>, DbErr> {
+    entity::Entity::find()
         .filter(entity::Column::Position.gt(position))
         .order_by_asc(entity::Column::Position)
         .limit(limit)
         .all(db)
-        .await?;
-    rows.into_iter().map(entity::Model::recorded).collect()
+        .await
 }
 
 /// Opens the embedded database: WAL, `synchronous=FULL`, foreign keys and a busy timeout on every

@@ -10,6 +10,9 @@
 //!
 //! The signature covers all lines above it. The hash of the event before the first is in the header, so
 //! pieces that are left out, exchanged or put in another order do not fit together.
+//!
+//! An event whose detail was pruned before it left has empty `data`: whether a pruning vouches for it, only
+//! the events that follow can tell. Format 2 is one with such events, which older versions cannot read.
 
 use std::io::{self, Read, Write};
 
@@ -19,10 +22,11 @@ use serde::{Deserialize, Serialize};
 use super::{
     chain,
     entity::Model,
-    seal::{self, LogKey},
+    seal::{LogKey, Sealed, seal, write_line},
 };
 
 const FORMAT: u32 = 1;
+const WITH_PRUNED: u32 = 2;
 const TAG: &[u8] = b"holdfast.log-segment.v1\0";
 /// Bytes, unpacked; ours are a few MiB.
 const MAX: u64 = 256 << 20;
@@ -77,18 +81,17 @@ struct Line {
     hash: String,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Seal {
-    signature: String,
-}
-
 /// `rows` follow each other, and there is at least one.
 pub fn pack(rows: &[Model], key: &LogKey) -> io::Result<Vec<u8>> {
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
         return Err(io::Error::other("a segment of nothing"));
     };
     let header = Header {
-        format: FORMAT,
+        format: if rows.iter().any(Model::is_emptied) {
+            WITH_PRUNED
+        } else {
+            FORMAT
+        },
         instance: key.instance(),
         public_key: key.public(),
         first: first.position,
@@ -101,14 +104,13 @@ pub fn pack(rows: &[Model], key: &LogKey) -> io::Result<Vec<u8>> {
     for row in rows {
         write_line(&mut text, &Line::of(row))?;
     }
-    let signature = key.sign(&signed(&text));
-    write_line(&mut text, &Seal { signature })?;
+    seal(&mut text, TAG, key)?;
     let mut packed = GzEncoder::new(Vec::new(), Compression::default());
     packed.write_all(&text)?;
     packed.finish()
 }
 
-/// The events of a piece that `instance` signed; each is what it was, and follows the one before.
+/// The events of a piece that `instance` signed; each is what it was, or was pruned, and follows the one before.
 pub fn unpack(packed: &[u8], instance: &str) -> Result<Vec<Model>, SegmentError> {
     let damaged = |what: &str| SegmentError::Damaged(what.to_owned());
     let mut text = Vec::new();
@@ -116,20 +118,13 @@ pub fn unpack(packed: &[u8], instance: &str) -> Result<Vec<Model>, SegmentError>
         .take(MAX)
         .read_to_end(&mut text)
         .map_err(|error| SegmentError::Damaged(error.to_string()))?;
-    let body = text
-        .strip_suffix(b"\n")
-        .ok_or_else(|| damaged("it has no end"))?;
-    let split = body.iter().rposition(|&byte| byte == b'\n').unwrap_or(0);
-    let (above, seal) = text.split_at(split + 1);
-    let Seal { signature } = parse(seal)?;
-    let mut lines = above
-        .split(|&byte| byte == b'\n')
-        .filter(|line| !line.is_empty());
+    let sealed = Sealed::find(&text).map_err(|error| SegmentError::Damaged(error.to_string()))?;
+    let mut lines = sealed.lines();
     let header: Header = parse(lines.next().ok_or_else(|| damaged("it is empty"))?)?;
-    if header.format > FORMAT {
+    if header.format > WITH_PRUNED {
         return Err(SegmentError::Newer);
     }
-    let signer = seal::signed_by(&header.public_key, &signed(above), &signature);
+    let signer = sealed.signer(TAG, &header.public_key);
     let signer = signer.ok_or(SegmentError::Forged)?;
     if signer != instance {
         return Err(SegmentError::Foreign {
@@ -148,7 +143,8 @@ pub fn unpack(packed: &[u8], instance: &str) -> Result<Vec<Model>, SegmentError>
             let (expected, found) = (position, row.position);
             return Err(SegmentError::Gap { expected, found });
         }
-        if chain::hash(&row) != row.hash {
+        let pruned = row.is_emptied() && header.format == WITH_PRUNED;
+        if !pruned && chain::hash(&row) != row.hash {
             return Err(SegmentError::Altered(position));
         }
         previous.clone_from(&row.hash);
@@ -158,16 +154,6 @@ pub fn unpack(packed: &[u8], instance: &str) -> Result<Vec<Model>, SegmentError>
         return Err(damaged("it holds fewer events than it says"));
     }
     Ok(rows)
-}
-
-fn signed(text: &[u8]) -> Vec<u8> {
-    [TAG, text].concat()
-}
-
-fn write_line(text: &mut Vec<u8>, line: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut *text, line)?;
-    text.push(b'\n');
-    Ok(())
 }
 
 fn parse<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, SegmentError> {

@@ -1,7 +1,7 @@
 //! One attempt to hand a mail to its server: at one of the addresses that were looked at, so that a name
 //! that changes meanwhile leads nowhere else; the certificate is still asked for the name.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{error::Error as _, io, net::SocketAddr, time::Duration};
 
 use chrono::{DateTime, Utc};
 use lettre::{
@@ -12,6 +12,7 @@ use lettre::{
         client::{Tls, TlsParameters},
     },
 };
+use tokio_rustls::rustls;
 
 use super::{Address, SendError};
 use crate::domain::secret::Secret;
@@ -127,13 +128,26 @@ fn transport(
     Ok(server.build())
 }
 
+/// The library tells of a handshake that fails as of a connection that does.
+fn broke_in_tls(error: &lettre::transport::smtp::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(at) = cause {
+        let inside = at.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if inside.is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>) {
+            return true;
+        }
+        cause = at.source();
+    }
+    false
+}
+
 fn problem(error: &lettre::transport::smtp::Error) -> SendError {
     if let Some(code) = error.status() {
         return SendError::Answer(code.into());
     }
     SendError::Network(if error.is_timeout() {
         "it did not answer in time"
-    } else if error.is_tls() {
+    } else if error.is_tls() || broke_in_tls(error) {
         "it has no certificate that this server trusts, or speaks no TLS"
     } else {
         "it cannot be connected to, or does not offer what was asked for"

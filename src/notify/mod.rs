@@ -4,6 +4,7 @@
 mod address;
 mod discord;
 mod email;
+mod fetch;
 mod mail;
 mod ntfy;
 pub mod ping;
@@ -20,6 +21,7 @@ use serde_json::Value;
 
 pub use self::{
     address::{Address, AddressError},
+    fetch::fetch,
     mail::Mail,
     send::{SendError, send},
     standard::{Signed, new_secret, usable_secret},

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{Request, StatusCode, client::conn::http1, header};
+use hyper::{Request, Response, StatusCode, body::Incoming, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -20,11 +20,12 @@ use tokio_rustls::{
     TlsConnector,
     rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
 };
+use tokio_util::task::AbortOnDropHandle;
 
-use super::{AddressError, Letter, Post, mail};
+use super::{Address, AddressError, Letter, Post, mail};
 
 const CONNECT: Duration = Duration::from_secs(5);
-const WHOLE: Duration = Duration::from_secs(15);
+pub(super) const WHOLE: Duration = Duration::from_secs(15);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
@@ -69,29 +70,11 @@ pub async fn send(letter: &Letter, private: bool) -> Result<u16, SendError> {
 }
 
 async fn post(letter: &Post, reachable: &[SocketAddr]) -> Result<StatusCode, SendError> {
-    let address = &letter.address;
-    let connected = timeout(CONNECT, TcpStream::connect(reachable)).await;
-    let Ok(Ok(stream)) = connected else {
-        return Err(SendError::Network("it cannot be connected to"));
-    };
-    if !address.is_encrypted() {
-        return exchange(stream, letter).await;
-    }
-    let name = ServerName::try_from(address.host().to_owned());
-    let name = name.map_err(|_| SendError::Network("its name is none that a certificate has"))?;
-    let tls = tls().ok_or(SendError::Network("this server cannot speak TLS"))?;
-    let stream = TlsConnector::from(tls).connect(name, stream).await;
-    let stream = stream.map_err(|_| {
-        SendError::Network("it has no certificate that this server trusts, or speaks no TLS")
-    })?;
-    exchange(stream, letter).await
+    let stream = connect(&letter.address, reachable).await?;
+    exchange(stream, request(letter)?, async |answer| Ok(answer.status())).await
 }
 
-async fn exchange<S>(stream: S, letter: &Post) -> Result<StatusCode, SendError>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let broken = |_| SendError::Network("the connection failed");
+fn request(letter: &Post) -> Result<Request<Full<Bytes>>, SendError> {
     let mut request = Request::post(letter.address.target())
         .header(header::HOST, letter.address.authority())
         .header(header::CONTENT_TYPE, letter.content_type)
@@ -103,16 +86,53 @@ where
     for (name, value) in &letter.headers {
         request = request.header(*name, value);
     }
-    let request = request
+    request
         .body(Full::new(Bytes::from(letter.body.clone())))
-        .map_err(|_| SendError::Network("its address fits into no request"))?;
+        .map_err(|_| SendError::Network("its address fits into no request"))
+}
+
+/// A connection, encrypted or not.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+/// To one of the addresses that were looked at, with TLS where the address says so.
+pub(super) async fn connect(
+    address: &Address,
+    reachable: &[SocketAddr],
+) -> Result<Box<dyn Stream>, SendError> {
+    let connected = timeout(CONNECT, TcpStream::connect(reachable)).await;
+    let Ok(Ok(stream)) = connected else {
+        return Err(SendError::Network("it cannot be connected to"));
+    };
+    if !address.is_encrypted() {
+        return Ok(Box::new(stream));
+    }
+    let name = ServerName::try_from(address.host().to_owned());
+    let name = name.map_err(|_| SendError::Network("its name is none that a certificate has"))?;
+    let tls = tls().ok_or(SendError::Network("this server cannot speak TLS"))?;
+    let stream = TlsConnector::from(tls).connect(name, stream).await;
+    let stream = stream.map_err(|_| {
+        SendError::Network("it has no certificate that this server trusts, or speaks no TLS")
+    })?;
+    Ok(Box::new(stream))
+}
+
+/// One request, and what `read` makes of its answer.
+pub(super) async fn exchange<T>(
+    stream: Box<dyn Stream>,
+    request: Request<Full<Bytes>>,
+    read: impl AsyncFnOnce(Response<Incoming>) -> Result<T, SendError>,
+) -> Result<T, SendError> {
+    let broken = |_| SendError::Network("the connection failed");
     let handshake = http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = handshake.map_err(broken)?;
     // Beside, not in a race with the answer: both end at once where the receiver hangs up.
-    let connection = tokio::spawn(connection);
-    let answer = sender.send_request(request).await;
-    connection.abort();
-    Ok(answer.map_err(broken)?.status())
+    let connection = AbortOnDropHandle::new(tokio::spawn(connection));
+    let answer = sender.send_request(request).await.map_err(broken)?;
+    let read = read(answer).await;
+    drop(connection);
+    read
 }
 
 /// With the authorities that the host trusts, read once. None when there is no arithmetic for it.

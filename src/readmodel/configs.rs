@@ -255,6 +255,14 @@ pub async fn list(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
         .await
 }
 
+/// Those, and the server's own at the end, unless it is removed: all that stores something.
+pub async fn storing(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
+    let mut all = list(db).await?;
+    let own = get(db, ConfigId::OWN).await?;
+    all.extend(own.filter(|own| own.removed_at.is_none()));
+    Ok(all)
+}
+
 /// Removed ones too: old runs still name them.
 pub async fn get(db: &impl ConnectionTrait, id: ConfigId) -> Result<Option<Model>, DbErr> {
     Entity::find_by_id(id.0).one(db).await

@@ -4,18 +4,21 @@
 use std::collections::BTreeMap;
 
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
+use serde::{Deserialize, Deserializer};
 
 use crate::domain::ids::AppId;
 
 /// A run, as narrow as a strip of many needs it.
-#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult)]
+#[derive(Debug, Clone, PartialEq, Eq, FromQueryResult, Deserialize)]
 pub struct Beat {
     pub id: i64,
     pub app_id: i64,
     pub backup_config_id: i64,
     pub status: String,
+    #[serde(deserialize_with = "from_number")]
     pub warned: bool,
     /// A further target does not hold it, and the last try failed.
+    #[serde(deserialize_with = "from_number")]
     pub lacks_copy: bool,
     pub size_bytes: Option<i64>,
     pub requested_at: i64,
@@ -42,17 +45,38 @@ pub struct Totals {
     pub failed: u64,
 }
 
-/// The newest `each` runs of every app that is not removed, newest first.
-pub async fn beats(db: &impl ConnectionTrait, each: u32) -> Result<Vec<Beat>, DbErr> {
-    select(
+/// By app that is not removed: its newest `each` runs, newest first. A row an app with all of them as one
+/// text: to hand over thousands of rows takes many times longer than to find them.
+pub async fn beats(
+    db: &impl ConnectionTrait,
+    each: u32,
+) -> Result<BTreeMap<i64, Vec<Beat>>, DbErr> {
+    #[derive(FromQueryResult)]
+    struct OfApp {
+        app_id: i64,
+        beats: String,
+    }
+    let rows: Vec<OfApp> = select(
         db,
         format!(
-            "SELECT {BEAT} FROM apps a JOIN backup_runs r ON r.id IN \
-             (SELECT n.id FROM backup_runs n WHERE n.app_id = a.id ORDER BY n.id DESC LIMIT {each}) \
-             WHERE a.removed_at IS NULL ORDER BY r.id DESC"
+            "SELECT a.id AS app_id, (SELECT json_group_array(json_array(b.id, b.app_id, \
+             b.backup_config_id, b.status, b.warned, b.lacks_copy, b.size_bytes, b.requested_at, \
+             b.started_at, b.finished_at) ORDER BY b.id DESC) FROM (SELECT {BEAT} FROM backup_runs r WHERE r.app_id = a.id \
+             ORDER BY r.id DESC LIMIT {each}) b) AS beats FROM apps a WHERE a.removed_at IS NULL"
         ),
     )
-    .await
+    .await?;
+    let rows = rows.into_iter().map(|row| {
+        let beats = serde_json::from_str(&row.beats);
+        let beats = beats.map_err(|error| DbErr::Json(error.to_string()))?;
+        Ok((row.app_id, beats))
+    });
+    rows.collect()
+}
+
+/// `SQLite` knows no other truth.
+fn from_number<'de, D: Deserializer<'de>>(number: D) -> Result<bool, D::Error> {
+    Ok(i64::deserialize(number)? != 0)
 }
 
 /// The runs of an app that were asked for in that time (Unix milliseconds, `to` not included), newest
@@ -120,7 +144,8 @@ pub struct AppTotals {
 }
 
 /// `totals` by app; apps of which nothing is kept and nothing ended have no row. Each half reads an
-/// index that holds no more than what it counts.
+/// index that holds no more than what it counts: named, because with a long history the planner takes one
+/// that groups for nothing and reads all of it.
 pub async fn app_totals(db: &impl ConnectionTrait, since: i64) -> Result<Vec<AppTotals>, DbErr> {
     select(
         db,
@@ -128,10 +153,12 @@ pub async fn app_totals(db: &impl ConnectionTrait, since: i64) -> Result<Vec<App
             "SELECT app_id, CAST(SUM(stored) AS BIGINT) AS stored_bytes, \
              CAST(SUM(succeeded) AS BIGINT) AS succeeded, CAST(SUM(failed) AS BIGINT) AS failed FROM (\
              SELECT app_id, COALESCE(SUM(size_bytes), 0) AS stored, 0 AS succeeded, 0 AS failed \
-             FROM backup_runs WHERE status = 'success' AND pruned_at IS NULL GROUP BY app_id \
+             FROM backup_runs INDEXED BY backup_runs_kept \
+             WHERE status = 'success' AND pruned_at IS NULL GROUP BY app_id \
              UNION ALL SELECT app_id, 0, SUM(CASE WHEN status = 'success' THEN 1 ELSE 0 END), \
              SUM(CASE WHEN status = 'failed' THEN 1 ELSE 0 END) \
-             FROM backup_runs WHERE finished_at >= {since} GROUP BY app_id) AS halves GROUP BY app_id"
+             FROM backup_runs INDEXED BY backup_runs_ended \
+             WHERE finished_at >= {since} GROUP BY app_id) AS halves GROUP BY app_id"
         ),
     )
     .await

@@ -8,7 +8,7 @@ use crate::{
     domain::{
         event::{Event, StreamKind},
         failure::Failure,
-        ids::{AppId, RestoreId},
+        ids::{AppId, RestoreId, RunId},
         manifest::Fingerprint,
         restore::{Kept, RestoreEvent, RestoreSource, Step, Upload},
     },
@@ -22,6 +22,8 @@ pub struct Model {
     pub id: i64,
     /// `None` when it is a file that somebody sent.
     pub run_id: Option<i64>,
+    /// The backup that goes before it.
+    pub safety_run_id: Option<i64>,
     /// `Upload` as JSON.
     pub upload: Option<String>,
     pub app_id: i64,
@@ -60,7 +62,7 @@ pub struct Restores;
 impl ReadModel for Restores {
     type Entity = Entity;
     const NAME: &'static str = "restores";
-    const VERSION: i32 = 2;
+    const VERSION: i32 = 3;
 
     fn key(event: &Recorded) -> Option<i64> {
         (event.stream.kind == StreamKind::Restore).then_some(event.stream.id)
@@ -102,6 +104,7 @@ fn requested(
     Model {
         id: restore.0,
         run_id: source.run().map(|run| run.0),
+        safety_run_id: source.safety().map(|run| run.0),
         upload: source.upload().map(to_json),
         app_id: app.0,
         service: service.to_owned(),
@@ -290,6 +293,15 @@ pub async fn unfinished(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> 
     Entity::find()
         .filter(Column::Status.is_in(["queued", "running", "undoing"]))
         .order_by_asc(Column::Id)
+        .all(db)
+        .await
+}
+
+/// Restores that do not begin before this run is over.
+pub async fn waiting_for(db: &impl ConnectionTrait, run: RunId) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::SafetyRunId.eq(run.0))
+        .filter(Column::Status.eq("queued"))
         .all(db)
         .await
 }

@@ -1,8 +1,15 @@
 //! Runs, under the table name of the module that Holdfast replaces.
 
-use sea_orm::{PaginatorTrait, QueryOrder, QuerySelect, entity::prelude::*};
+mod queries;
+
+use sea_orm::entity::prelude::*;
 use serde::{Deserialize, Serialize};
 
+pub use self::queries::{
+    Filter, count_good, get, has_key, kept, keys, list, longest_unseen, newest_ended,
+    newest_success, newest_triggered, requested_as, to_copy, to_prune, unfinished, unfinished_of,
+    unfinished_of_configs, verifying, with_artifact, with_damage, with_obligations,
+};
 use super::{from_json, from_optional_json, table::ReadModel, to_json};
 use crate::{
     domain::{
@@ -11,7 +18,7 @@ use crate::{
         failure::Failure,
         ids::{AppId, ConfigId, RunId},
         manifest::{Artifact, Fingerprint},
-        run::{FoundBackup, Obligation, Pin, RequestKey, RunEvent, Stage, Trigger},
+        run::{FoundBackup, Obligation, Pin, RunEvent, Stage},
         verification::Damage,
     },
     log::Recorded,
@@ -64,12 +71,14 @@ pub struct Model {
     pub request_key: Option<String>,
     /// JSON list of `CopyState`, one for each further target of the pin.
     pub copies: String,
-    /// Those of them that are still to be made.
+    /// Those of them that are tried until they are made.
     pub copies_open: i32,
     /// When retention, or whoever removed the config, let the artifact go: it counts for nothing since.
     pub expired_at: Option<i64>,
     /// When it was deleted.
     pub pruned_at: Option<i64>,
+    /// Why its target still holds what was let go.
+    pub held: Option<String>,
     /// When the stored artifact was last read and found whole.
     pub verified_at: Option<i64>,
     /// The try to verify it that is due or at work.
@@ -139,7 +148,7 @@ pub struct Runs;
 impl ReadModel for Runs {
     type Entity = Entity;
     const NAME: &'static str = "backup_runs";
-    const VERSION: i32 = 4;
+    const VERSION: i32 = 5;
 
     fn key(event: &Recorded) -> Option<i64> {
         (event.stream.kind == StreamKind::Run).then_some(event.stream.id)
@@ -212,6 +221,7 @@ fn requested(run: RunId, app: AppId, config: ConfigId, trigger: &str, at: i64) -
         copies_open: 0,
         expired_at: None,
         pruned_at: None,
+        held: None,
         verified_at: None,
         verifying: None,
         verify_at: None,
@@ -325,9 +335,14 @@ impl Model {
             }
             RunEvent::CopyRequested { .. }
             | RunEvent::CopyMade { .. }
-            | RunEvent::CopyFailed { .. } => self.follow_copies(change),
-            RunEvent::Pruned {} => self.pruned_at = Some(at),
-            RunEvent::VerificationRequested { verification } => {
+            | RunEvent::CopyFailed { .. }
+            | RunEvent::CopyRetried { .. } => self.follow_copies(change),
+            RunEvent::Pruned {} => {
+                self.pruned_at = Some(at);
+                self.held = None;
+            }
+            RunEvent::DeletionRefused { failure, .. } => self.held = Some(failure.message.clone()),
+            RunEvent::VerificationRequested { verification, .. } => {
                 self.verifying = i32::try_from(*verification).ok();
             }
             RunEvent::VerificationRetryScheduled {
@@ -342,15 +357,18 @@ impl Model {
                 "success".clone_into(&mut self.status);
                 self.verified_at = Some(at);
                 self.conclude_verification(Found::Whole, at, None);
+                self.follow_copies(change);
             }
             RunEvent::VerificationFailed {
                 damage, failure, ..
             } => {
                 damage.status().clone_into(&mut self.status);
                 self.conclude_verification((*damage).into(), at, Some(failure));
+                self.follow_copies(change);
             }
             RunEvent::ArtifactUnreadable { failure, .. } => {
                 self.conclude_verification(Found::Unreadable, at, Some(failure));
+                self.follow_copies(change);
             }
         }
     }
@@ -369,7 +387,7 @@ impl Model {
     fn follow_copies(&mut self, change: &RunEvent) {
         let mut copies = self.copies();
         copies::evolve(&mut copies, change);
-        let open = copies.iter().filter(|copy| !copy.stored).count();
+        let open = copies.iter().filter(|copy| copy.is_open()).count();
         self.copies_open = i32::try_from(open).unwrap_or(i32::MAX);
         self.copies = to_json(&copies);
     }
@@ -426,7 +444,7 @@ impl Model {
         self.warnings != "[]" || self.lacks_copy()
     }
 
-    /// A further target does not hold it, and the last try failed.
+    /// A further target does not hold it: the last try failed, or what it held was found to be bad.
     pub fn lacks_copy(&self) -> bool {
         self.copies().iter().any(|copy| copy.failure.is_some())
     }
@@ -505,241 +523,4 @@ pub fn answered_as(status: &str) -> Vec<String> {
         .chain(damaged)
         .map(ToOwned::to_owned)
         .collect()
-}
-
-/// What to list, newest first. Runs of the server's own database are there only where its config is named.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    pub app: Option<AppId>,
-    /// Of these apps only.
-    pub apps: Option<Vec<AppId>>,
-    pub config: Option<ConfigId>,
-    /// Any of these; all when empty.
-    pub statuses: Vec<String>,
-    /// Only runs with a smaller id.
-    pub before: Option<RunId>,
-    pub limit: u64,
-}
-
-pub async fn list(db: &impl ConnectionTrait, filter: &Filter) -> Result<Vec<Model>, DbErr> {
-    let mut query = Entity::find();
-    if let Some(app) = filter.app {
-        query = query.filter(Column::AppId.eq(app.0));
-    }
-    if let Some(apps) = &filter.apps {
-        query = query.filter(Column::AppId.is_in(apps.iter().map(|app| app.0)));
-    }
-    query = match filter.config {
-        Some(config) => query.filter(Column::BackupConfigId.eq(config.0)),
-        None => query.filter(Column::AppId.ne(AppId::OWN.0)),
-    };
-    if !filter.statuses.is_empty() {
-        query = query.filter(Column::Status.is_in(&filter.statuses));
-    }
-    if let Some(before) = filter.before {
-        query = query.filter(Column::Id.lt(before.0));
-    }
-    query
-        .order_by_desc(Column::Id)
-        .limit(filter.limit)
-        .all(db)
-        .await
-}
-
-pub async fn get(db: &impl ConnectionTrait, id: RunId) -> Result<Option<Model>, DbErr> {
-    Entity::find_by_id(id.0).one(db).await
-}
-
-/// Runs that are not over: what a start has to settle and the dispatcher to carry on.
-pub async fn unfinished(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::Status.is_in(["queued", "running"]))
-        .order_by_asc(Column::Id)
-        .all(db)
-        .await
-}
-
-/// Runs with services that still have to be started, whatever became of the run.
-pub async fn with_obligations(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::Obligations.ne("[]"))
-        .all(db)
-        .await
-}
-
-/// The unfinished run of that config, if any.
-pub async fn unfinished_of(
-    db: &impl ConnectionTrait,
-    config: ConfigId,
-) -> Result<Option<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::BackupConfigId.eq(config.0))
-        .filter(Column::Status.is_in(["queued", "running"]))
-        .order_by_asc(Column::Id)
-        .one(db)
-        .await
-}
-
-/// Config and oldest unfinished run of each of these configs that has one. At most some thousand.
-pub async fn unfinished_of_configs(
-    db: &impl ConnectionTrait,
-    configs: &[i64],
-) -> Result<Vec<(i64, RunId)>, DbErr> {
-    let rows: Vec<(i64, i64)> = Entity::find()
-        .select_only()
-        .column(Column::BackupConfigId)
-        .column_as(Column::Id.min(), "oldest")
-        .filter(Column::BackupConfigId.is_in(configs.iter().copied()))
-        .filter(Column::Status.is_in(["queued", "running"]))
-        .group_by(Column::BackupConfigId)
-        .into_tuple()
-        .all(db)
-        .await?;
-    let pairs = rows.into_iter();
-    Ok(pairs.map(|(config, run)| (config, RunId(run))).collect())
-}
-
-/// The run that this config was asked for under that key, if any.
-pub async fn requested_as(
-    db: &impl ConnectionTrait,
-    config: ConfigId,
-    key: &RequestKey,
-) -> Result<Option<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::BackupConfigId.eq(config.0))
-        .filter(Column::RequestKey.eq(key.0.as_str()))
-        .one(db)
-        .await
-}
-
-/// Runs of that config whose artifact is there and counts, newest first.
-pub async fn with_artifact(
-    db: &impl ConnectionTrait,
-    config: ConfigId,
-) -> Result<Vec<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::BackupConfigId.eq(config.0))
-        .filter(Column::Status.eq("success"))
-        .filter(Column::ExpiredAt.is_null())
-        .order_by_desc(Column::Id)
-        .all(db)
-        .await
-}
-
-/// Runs of that config whose artifact was found damaged or gone, and was not let go.
-pub async fn with_damage(db: &impl ConnectionTrait, config: ConfigId) -> Result<Vec<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::BackupConfigId.eq(config.0))
-        .filter(Column::Status.is_in(["damaged", "missing"]))
-        .filter(Column::ExpiredAt.is_null())
-        .order_by_asc(Column::Id)
-        .all(db)
-        .await
-}
-
-/// Runs whose artifact is being verified, or waits for it.
-pub async fn verifying(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::Verifying.is_not_null())
-        .order_by_asc(Column::Id)
-        .all(db)
-        .await
-}
-
-/// Where artifacts of any run lie or lay, whatever became of them.
-pub async fn keys(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
-    Entity::find()
-        .select_only()
-        .column(Column::FilePath)
-        .filter(Column::FilePath.is_not_null())
-        .into_tuple()
-        .all(db)
-        .await
-}
-
-/// The good artifact that was looked at longest ago, if that was before `before` (Unix milliseconds).
-pub async fn longest_unseen(
-    db: &impl ConnectionTrait,
-    before: i64,
-) -> Result<Option<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::LookedAt.lt(before))
-        .order_by_asc(Column::LookedAt)
-        .one(db)
-        .await
-}
-
-/// How many good artifacts there are.
-pub async fn count_good(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
-    Entity::find()
-        .filter(Column::LookedAt.is_not_null())
-        .count(db)
-        .await
-}
-
-/// The run of that config that ended last, cancelled ones aside.
-pub async fn newest_ended(
-    db: &impl ConnectionTrait,
-    config: ConfigId,
-) -> Result<Option<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::BackupConfigId.eq(config.0))
-        .filter(Column::Status.ne("cancelled"))
-        .filter(Column::FinishedAt.is_not_null())
-        .order_by_desc(Column::FinishedAt)
-        .order_by_desc(Column::Id)
-        .one(db)
-        .await
-}
-
-/// When the newest run of that config that was so triggered was requested, in Unix milliseconds.
-pub async fn newest_triggered(
-    db: &impl ConnectionTrait,
-    config: ConfigId,
-    trigger: &Trigger,
-) -> Result<Option<i64>, DbErr> {
-    Entity::find()
-        .select_only()
-        .column(Column::RequestedAt)
-        .filter(Column::BackupConfigId.eq(config.0))
-        .filter(Column::Trigger.eq(trigger.name()))
-        .order_by_desc(Column::Id)
-        .limit(1)
-        .into_tuple()
-        .one(db)
-        .await
-}
-
-/// Runs whose artifact is kept, with copies that are still to be made.
-pub async fn to_copy(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
-    Entity::find()
-        // In the words of the partial index: a bound 0 would not be known to fit it.
-        .filter(Expr::cust("copies_open > 0"))
-        .filter(Column::ExpiredAt.is_null())
-        .order_by_asc(Column::Id)
-        .all(db)
-        .await
-}
-
-/// Runs whose artifact was let go and is not known to be deleted yet.
-pub async fn to_prune(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::ExpiredAt.is_not_null())
-        .filter(Column::PrunedAt.is_null())
-        .order_by_asc(Column::Id)
-        .all(db)
-        .await
-}
-
-/// The newest successful run of that config: its size and time are the next one's estimate.
-pub async fn newest_success(
-    db: &impl ConnectionTrait,
-    config: ConfigId,
-) -> Result<Option<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::BackupConfigId.eq(config.0))
-        .filter(Column::Status.eq("success"))
-        .order_by_desc(Column::Id)
-        .one(db)
-        .await
 }

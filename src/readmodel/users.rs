@@ -30,6 +30,8 @@ pub struct Model {
     /// `Grants` as JSON.
     pub grants: String,
     pub disabled_at: Option<i64>,
+    /// Who they are elsewhere: the issuer, a space, and what it calls them.
+    pub identity: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
@@ -42,7 +44,7 @@ pub struct Users;
 impl ReadModel for Users {
     type Entity = Entity;
     const NAME: &'static str = "users";
-    const VERSION: i32 = 2;
+    const VERSION: i32 = 3;
 
     fn key(event: &Recorded) -> Option<i64> {
         (event.stream.kind == StreamKind::User).then_some(event.stream.id)
@@ -66,6 +68,7 @@ impl ReadModel for Users {
                 removed_at: None,
                 grants: to_json(&Grants::all()),
                 disabled_at: None,
+                identity: None,
             });
         }
         row.map(|mut row| {
@@ -75,6 +78,9 @@ impl ReadModel for Users {
                 | AccessEvent::PasswordChanged {}
                 | AccessEvent::SecondFactorAdded {}
                 | AccessEvent::SecondFactorRemoved {} => {}
+                AccessEvent::Linked { issuer, subject } => {
+                    row.identity = Some(identity(issuer, subject));
+                }
                 AccessEvent::RoleChanged { role } => role.name().clone_into(&mut row.role),
                 AccessEvent::Granted { grants } => row.grants = to_json(grants),
                 AccessEvent::Disabled {} => {
@@ -131,6 +137,23 @@ pub async fn by_name(db: &impl ConnectionTrait, name: &str) -> Result<Option<Mod
         .filter(Column::RemovedAt.is_null())
         .one(db)
         .await
+}
+
+/// Whoever that is here, removed or not. An issuer is an address, so that no two pairs give one text.
+pub async fn by_identity(
+    db: &impl ConnectionTrait,
+    issuer: &str,
+    subject: &str,
+) -> Result<Option<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::Identity.eq(identity(issuer, subject)))
+        .order_by_desc(Column::Id)
+        .one(db)
+        .await
+}
+
+fn identity(issuer: &str, subject: &str) -> String {
+    format!("{issuer} {subject}")
 }
 
 /// Present users only.

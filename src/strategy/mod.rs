@@ -4,7 +4,7 @@
 //! A strategy knows the engine (a container, programs inside it) and nothing of targets, the log
 //! or the web. It moves bytes through `Sink` and `ByteStream`, in bounded memory.
 
-mod by_hand;
+pub mod by_hand;
 mod environment;
 pub mod image;
 mod mongo;
@@ -84,6 +84,11 @@ pub trait Strategy: Send + Sync {
     /// What a config's form asks for: plain inputs are `options`, secret ones `credentials`.
     fn fields(&self) -> &'static [Field] {
         &[]
+    }
+
+    /// Whether a config names paths of the service.
+    fn takes_paths(&self) -> bool {
+        false
     }
 
     /// Does this container hold what the strategy is for? Judged by image name, word by word.

@@ -4,6 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, time};
+use tracing::Instrument;
 
 use super::{Site, StrategyError};
 use crate::docker::{DockerError, Engine, HelperOrder, Tools};
@@ -145,10 +146,11 @@ impl Drop for Guard {
             return;
         }
         let (engine, id) = (self.engine.clone(), std::mem::take(&mut self.id));
-        runtime.spawn(async move {
+        let removal = async move {
             if let Err(error) = engine.remove_helper(&id).await {
                 tracing::warn!(%error, helper = %id, "a helper stays until the next work there");
             }
-        });
+        };
+        runtime.spawn(removal.in_current_span());
     }
 }

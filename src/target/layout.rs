@@ -167,6 +167,26 @@ pub fn segment_folder(instance: &str) -> String {
     format!("{LOG_FOLDER}/{instance}/")
 }
 
+const SECRETS_PREFIX: &str = "secrets-";
+
+/// Prefix of what a server's vault left beside a history of its log.
+pub fn secrets_prefix(instance: &str, history: u32) -> String {
+    format!("{}{history}/{SECRETS_PREFIX}", segment_folder(instance))
+}
+
+/// Where a bundle of secrets lies; `tag` differs for each.
+pub fn secrets_key(instance: &str, history: u32, tag: &str) -> Result<Key, TargetError> {
+    let prefix = secrets_prefix(instance, history);
+    Key::parse(&format!("{prefix}{tag}{ENCRYPTED}"))
+}
+
+/// Whether a name can be that of such a bundle.
+pub fn is_secrets(key: &Key) -> bool {
+    key.folders().next() == Some(LOG_FOLDER)
+        && key.name().starts_with(SECRETS_PREFIX)
+        && key.name().ends_with(ENCRYPTED)
+}
+
 /// Name of a file while it is being written; `unique` differs for every put of every process.
 pub fn partial_name(unique: &str) -> String {
     format!(".{unique}{PARTIAL_SUFFIX}")

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 pub use self::layout::Key;
-pub use crate::domain::form::Field;
+pub use crate::domain::form::{Field, Preset};
 use crate::domain::{
     failure::{Failure, FieldErrors},
     secret::Secret,
@@ -167,6 +167,11 @@ pub trait TargetKind: Send + Sync {
     fn description(&self) -> &'static str;
     fn icon(&self) -> &'static str;
     fn fields(&self) -> &'static [Field];
+
+    /// Providers whose settings are known, the best known first.
+    fn presets(&self) -> &'static [Preset] {
+        &[]
+    }
 
     /// The same for all settings that lead to one disk or one store, whatever the folder in it: what
     /// writes there shares its speed.

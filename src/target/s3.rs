@@ -8,6 +8,7 @@
 mod address;
 mod clean;
 mod parts;
+mod providers;
 mod put;
 mod quirks;
 mod read;
@@ -27,8 +28,8 @@ use self::{
     store::Store,
 };
 use super::{
-    ByteStream, Entry, Field, Key, Place, Settings, Stat, Stored, Target, TargetError, TargetKind,
-    Trial,
+    ByteStream, Entry, Field, Key, Place, Preset, Settings, Stat, Stored, Target, TargetError,
+    TargetKind, Trial,
 };
 use crate::domain::failure::FieldErrors;
 
@@ -53,6 +54,10 @@ impl TargetKind for S3Kind {
 
     fn fields(&self) -> &'static [Field] {
         FIELDS
+    }
+
+    fn presets(&self) -> &'static [Preset] {
+        providers::ALL
     }
 
     fn shared(&self, plain: &BTreeMap<String, String>) -> String {

@@ -184,7 +184,7 @@ fn page_before(req: &Request) -> String {
 }
 
 /// As part of a query.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     use std::fmt::Write as _;
     text.bytes().fold(String::new(), |mut text, byte| {
         if byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte) {

@@ -1,29 +1,20 @@
 //! Live updates: one stream a tab, named events, ids that are positions in the log. When something
 //! was committed that a page shows, its fragment is rendered again, whole, and sent; how far a job
-//! is goes out up to four times a second beside it. Nothing is kept for a viewer: whoever comes
-//! back says the last position it saw, and gets the present state if anything happened since.
-
-use std::{sync::Arc, time::Duration};
+//! is goes out up to four times a second beside it. Whoever comes back gets the present state if
+//! anything happened since the position it saw.
 
 use askama::Template;
-use futures_util::{StreamExt, stream::BoxStream};
 use poem::{
-    IntoResponse, Response, handler,
-    web::{
-        Data, Query,
-        sse::{Event, SSE},
-    },
+    Response, handler,
+    web::{Data, Query, sse::Event},
 };
 use serde::Deserialize;
-use tokio::{
-    sync::{broadcast, mpsc},
-    time::{Instant, sleep, timeout_at},
-};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::mpsc;
 
 use super::{
     Web,
     errors::WebError,
+    feed::{self, Feed, News},
     pages::{self, run::Progress},
     request::Visit,
 };
@@ -35,12 +26,6 @@ use crate::{
     engine::progress::Snapshot,
     log::Recorded,
 };
-
-const HEARTBEAT: Duration = Duration::from_secs(15);
-/// Events that come close together are shown together.
-const GATHER: Duration = Duration::from_millis(120);
-/// Then the browser comes again and its session is looked at anew.
-const LONGEST: Duration = Duration::from_secs(30 * 60);
 
 /// A fragment under the name that the page waits for.
 pub struct Part {
@@ -82,24 +67,14 @@ pub async fn stream(
     let topic = Topic::of(&visit, &asked).await?;
     let last = req.header("Last-Event-ID").and_then(|id| id.parse().ok());
     let seen = last.unwrap_or(asked.from);
-    let (sender, events) = mpsc::channel(8);
-    let stop = web.stop.clone().cancelled_owned();
-    tokio::spawn(async move {
+    Ok(feed::stream(&web.stop, |sender| {
         let viewer = Viewer {
-            sender: sender.clone(),
+            sender,
             topic,
             visit,
         };
-        tokio::select! {
-            () = viewer.follow(seen) => {}
-            () = sender.closed() => {}
-            () = stop => {}
-            () = sleep(LONGEST) => {}
-        }
-    });
-    Ok(SSE::new(ReceiverStream::new(events))
-        .keep_alive(HEARTBEAT)
-        .into_response())
+        viewer.follow(seen)
+    }))
 }
 
 impl Topic {
@@ -163,49 +138,24 @@ struct Over;
 impl Viewer {
     async fn follow(mut self, seen: i64) {
         let log = self.visit.holdfast.log().clone();
-        // Listen first, look then: what is committed in between comes twice rather than never.
-        let mut committed = log.live();
-        let mut progress = self.progress();
+        let job = self.topic.job();
+        let mut feed = Feed::new(&self.visit.holdfast, &self.visit.caller, job.as_deref());
         if log.head() > seen && self.show(log.head()).await.is_err() {
             return;
         }
-        loop {
-            let result = tokio::select! {
-                event = committed.recv() => match event {
-                    // Their rights may have changed: the browser comes again and is looked at anew.
-                    Ok(event) if self.is_about_them(&event) => return,
-                    Ok(event) if !self.concerns(&event) => Ok(()),
-                    Ok(event) => {
-                        let position = gather(&mut committed, event.position).await;
-                        self.show(position).await
-                    }
-                    Err(broadcast::error::RecvError::Lagged(_)) => self.show(log.head()).await,
-                    Err(broadcast::error::RecvError::Closed) => return,
-                },
-                snapshot = progress.next() => match snapshot.flatten() {
-                    Some(snapshot) => self.show_progress(&snapshot).await,
-                    None => Ok(()),
-                },
+        while let Some(news) = feed.next().await {
+            let result = match news {
+                News::Event(event) if !self.topic.concerns(&event) => Ok(()),
+                News::Event(event) => {
+                    let position = feed.gather(event.position).await;
+                    self.show(position).await
+                }
+                News::Missed => self.show(log.head()).await,
+                News::Progress(snapshot) => self.show_progress(&snapshot).await,
             };
             if result.is_err() {
                 return;
             }
-        }
-    }
-
-    fn is_about_them(&self, event: &Recorded) -> bool {
-        let user = self.visit.caller.user.map(|user| user.0);
-        event.stream.kind == StreamKind::User && user == Some(event.stream.id)
-    }
-
-    fn concerns(&self, event: &Recorded) -> bool {
-        self.topic.concerns(event) && self.visit.caller.sees_scope(&event.scope)
-    }
-
-    fn progress(&self) -> BoxStream<'static, Option<Snapshot>> {
-        match self.topic.job() {
-            Some(job) => self.visit.holdfast.progress().watch(&job).boxed(),
-            None => futures_util::stream::pending().boxed(),
         }
     }
 
@@ -243,14 +193,4 @@ impl Viewer {
         }
         self.sender.send(event).await.map_err(|_| Over)
     }
-}
-
-/// Takes what follows closely; answers the newest position.
-async fn gather(committed: &mut broadcast::Receiver<Arc<Recorded>>, first: i64) -> i64 {
-    let until = Instant::now() + GATHER;
-    let mut newest = first;
-    while let Ok(Ok(event)) = timeout_at(until, committed.recv()).await {
-        newest = event.position;
-    }
-    newest
 }

@@ -1,30 +1,36 @@
-//! `/metrics` in the OpenMetrics text format, for whoever watches many servers at once. Made from the
-//! read models when it is asked for; the session or token that asks decides what is in it.
+//! `/metrics`, for whoever watches many servers at once: in the text format of Prometheus, or in that of
+//! OpenMetrics to those who ask for it. Made from the read models when it is asked for; the session or token
+//! that asks decides what is in it. `docs/operations.md` lists the names, and a test compares.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use poem::{Request, Response, handler, web::Data};
+use poem::{Request, Response, handler, http::header, web::Data};
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
-    metrics::{family::Family, gauge::Gauge, info::Info},
+    encoding::{EncodeLabelSet, prometheus_text, text},
+    metrics::{
+        counter::{ConstCounter, Counter},
+        family::Family,
+        gauge::{ConstGauge, Gauge},
+    },
     registry::Registry,
 };
 
 use super::{
     Web, api,
-    health::{self, State},
+    health::{self, Health, State},
 };
 use crate::{
     app::{AppError, Caller, Result},
-    domain::{grant::TokenScope, ids::AppId},
+    domain::{grant::TokenScope, ids::AppId, lateness::Overdue},
     readmodel::{
         configs,
         overview::{self, Beat},
     },
+    work,
 };
 
-const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const OPEN_METRICS: &str = "application/openmetrics-text";
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Labels {
@@ -41,6 +47,11 @@ struct Status {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Version {
+    version: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Queue {
     queue: &'static str,
 }
@@ -53,22 +64,35 @@ pub async fn show(req: &Request, Data(web): Data<&Web>) -> poem::Result<Response
     caller
         .must_have(TokenScope::Read)
         .map_err(api::ApiError::from)?;
-    let text = text(web, &caller).await.map_err(api::ApiError::from)?;
-    Ok(Response::builder().content_type(CONTENT_TYPE).body(text))
+    let asked = req.header(header::ACCEPT).unwrap_or_default();
+    let (kind, text) = text(web, &caller, asked.contains(OPEN_METRICS))
+        .await
+        .map_err(api::ApiError::from)?;
+    Ok(Response::builder().content_type(kind).body(text))
 }
 
-async fn text(web: &Web, caller: &Caller) -> Result<String> {
+/// Content type and text.
+async fn text(web: &Web, caller: &Caller, open: bool) -> Result<(String, String)> {
     let mut registry = Registry::with_prefix("holdfast");
-    registry.register(
-        "build",
-        "The version that runs",
-        Info::new([("version", env!("CARGO_PKG_VERSION"))]),
-    );
+    let build: Family<Version, Gauge> = Family::default();
+    let version = env!("CARGO_PKG_VERSION");
+    build.get_or_create(&Version { version }).set(1);
+    registry.register("build_info", "The version that runs", build);
+    let head = u64::try_from(web.holdfast.log().head()).unwrap_or(0);
+    let help = "Events in the log, those of before the start among them";
+    registry.register("log_events", help, ConstCounter::new(head));
     configs(web, caller, &mut registry).await?;
-    workers(web, &mut registry);
+    workers(web, &mut registry).await?;
     let mut text = String::new();
-    encode(&mut text, &registry).map_err(|error| AppError::Internal(error.to_string()))?;
-    Ok(text)
+    let (kind, encoded) = if open {
+        let kind = format!("{OPEN_METRICS}; version=1.0.0; charset=utf-8");
+        (kind, text::encode(&mut text, &registry))
+    } else {
+        let kind = prometheus_text::CONTENT_TYPE.to_owned();
+        (kind, prometheus_text::encode(&mut text, &registry))
+    };
+    encoded.map_err(|error| AppError::Internal(error.to_string()))?;
+    Ok((kind, text))
 }
 
 /// Of every config: whether it is as its schedule promises, and its newest good backup.
@@ -91,19 +115,17 @@ async fn configs(web: &Web, caller: &Caller, registry: &mut Registry) -> Result<
             target: config.target.clone(),
         };
         let (last, good) = (newest.get(&config.id), successes.get(&config.id));
-        let state = health::judge(&config, last, good, now).state;
-        figures.set(&labels, state, good, now);
+        figures.set(&labels, &health::judge(&config, last, good, now), good, now);
     }
     let running: Family<Status, Gauge> = Family::default();
     for status in ["queued", "running"] {
         let waiting = newest
             .values()
             .filter(|beat| beat.status == status && caller.sees(AppId(beat.app_id)));
-        let count = i64::try_from(waiting.count()).unwrap_or(i64::MAX);
         let labels = Status {
             status: status.to_owned(),
         };
-        running.get_or_create(&labels).set(count);
+        running.get_or_create(&labels).set(gauge(waiting.count()));
     }
     registry.register(
         "runs",
@@ -117,6 +139,7 @@ async fn configs(web: &Web, caller: &Caller, registry: &mut Registry) -> Result<
 struct Figures {
     failing: PerConfig,
     late: PerConfig,
+    missed: PerConfig,
     at: PerConfig,
     age: PerConfig,
     bytes: PerConfig,
@@ -139,6 +162,10 @@ impl Figures {
                 "backup_late",
                 "1 when a slot of the schedule went by without a good backup",
             ),
+            missed: family(
+                "backup_missed",
+                "1 when that has lasted until the slot after it, or for a day",
+            ),
             at: family(
                 "backup_last_success_timestamp_seconds",
                 "End of the newest good backup, in Unix time; absent while there is none",
@@ -158,13 +185,15 @@ impl Figures {
         }
     }
 
-    fn set(&self, labels: &Labels, state: State, good: Option<&Beat>, now: DateTime<Utc>) {
+    fn set(&self, labels: &Labels, health: &Health, good: Option<&Beat>, now: DateTime<Utc>) {
         let set = |family: &PerConfig, value: i64| {
             family.get_or_create(labels).set(value);
         };
-        let failing = matches!(state, State::Failed | State::Damaged);
+        let failing = matches!(health.state, State::Failed | State::Damaged);
         set(&self.failing, i64::from(failing));
-        set(&self.late, i64::from(state == State::Late));
+        set(&self.late, i64::from(health.overdue.is_some()));
+        let missed = health.overdue == Some(Overdue::Missed);
+        set(&self.missed, i64::from(missed));
         let Some(good) = good else {
             return;
         };
@@ -178,24 +207,47 @@ impl Figures {
     }
 }
 
-fn workers(web: &Web, registry: &mut Registry) {
+/// Of a process that has workers; the queue is in its database.
+async fn workers(web: &Web, registry: &mut Registry) -> Result<()> {
     let (alive, busy): (Family<Queue, Gauge>, Family<Queue, Gauge>) = Default::default();
-    let workers = web.work.as_ref().map(|work| work.workers());
-    for worker in workers.unwrap_or_default() {
-        let labels = Queue {
-            queue: worker.queue,
-        };
-        alive.get_or_create(&labels).set(i64::from(worker.alive));
-        let jobs = i64::try_from(worker.busy).unwrap_or(i64::MAX);
-        busy.get_or_create(&labels).set(jobs);
+    let due: Family<Queue, Gauge> = Family::default();
+    let restarts: Family<Queue, Counter> = Family::default();
+    if let Some(work) = &web.work {
+        for worker in work.workers() {
+            let labels = Queue {
+                queue: worker.queue,
+            };
+            alive.get_or_create(&labels).set(i64::from(worker.alive));
+            busy.get_or_create(&labels).set(gauge(worker.busy));
+            let again = u64::try_from(worker.restarts).unwrap_or(u64::MAX);
+            restarts.get_or_create(&labels).inc_by(again);
+        }
+        for (queue, jobs) in work::waiting(web.holdfast.log()).await? {
+            due.get_or_create(&Queue { queue }).set(jobs);
+        }
     }
     registry.register("worker_alive", "1 while the queue's worker answers", alive);
     registry.register("worker_jobs", "Jobs in hand", busy);
-    let (at_work, waiting): (Gauge, Gauge) = Default::default();
-    let (at_work_now, waiting_now) = web.holdfast.backups_at_work();
-    let gauge = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-    at_work.set(gauge(at_work_now));
-    waiting.set(gauge(waiting_now));
-    registry.register("backups_at_work", "Backups at work", at_work);
-    registry.register("backups_waiting", "Backups that wait for others", waiting);
+    registry.register(
+        "worker_restarts",
+        "Workers that ended or fell silent, and were replaced",
+        restarts,
+    );
+    registry.register("queue_jobs", "Jobs that are due and not taken yet", due);
+    let (at_work, waiting) = web.holdfast.backups_at_work();
+    registry.register(
+        "backups_at_work",
+        "Backups at work",
+        ConstGauge::new(gauge(at_work)),
+    );
+    registry.register(
+        "backups_waiting",
+        "Backups that wait for others",
+        ConstGauge::new(gauge(waiting)),
+    );
+    Ok(())
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

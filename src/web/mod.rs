@@ -4,7 +4,8 @@
 //! - `pages` has one file a page; its routes stand there, one line each;
 //! - `request` turns a request into who asks (`Visit`) and what was sent (`Form`);
 //! - `page` wraps a page's content into the frame, or sends the content alone to htmx;
-//! - `live` sends fragments again when events were committed;
+//! - `feed` is what streams to a viewer are fed by: `live` sends fragments again from it when events were
+//!   committed, the API the log of a run;
 //! - `guard` holds what every answer and every change has to pass, `errors` what is said when
 //!   something went wrong;
 //! - `parts`, `field`, `charts`, `words`, `sentences` are what pages are made of.
@@ -14,6 +15,7 @@ mod assets;
 mod catalog;
 mod charts;
 mod errors;
+mod feed;
 mod field;
 mod guard;
 mod health;

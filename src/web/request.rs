@@ -33,6 +33,7 @@ pub struct Browser {
     /// A token or a session's cookie came with the request, good or bad.
     pub shows_something: bool,
     cookie: Option<Secret>,
+    sso: Option<Secret>,
 }
 
 /// Somebody who is logged in, on their way through one request.
@@ -79,6 +80,7 @@ impl Browser {
             shows_something: req.headers().contains_key(header::AUTHORIZATION)
                 || cookie(req, session_cookie(https)).is_some(),
             cookie: cookie(req, session_cookie(https)).map(Secret::from),
+            sso: cookie(req, sso_cookie(https)).map(Secret::from),
             https,
         }
     }
@@ -109,6 +111,19 @@ impl Browser {
         )
     }
 
+    /// What it was given when it went to log in elsewhere.
+    pub fn sso(&self) -> Option<&Secret> {
+        self.sso.as_ref()
+    }
+
+    /// `Set-Cookie` of that, for as long as the way takes; or its end.
+    pub fn set_sso(&self, value: Option<&Secret>) -> String {
+        let age = if value.is_some() { 600 } else { 0 };
+        let value = value.map_or("", |secret| secret.expose().as_str());
+        let (name, secure) = (sso_cookie(self.https), self.secure());
+        format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}; Max-Age={age}")
+    }
+
     pub fn set_theme(&self, theme: Theme) -> String {
         let (name, value) = (Theme::COOKIE, theme.name());
         format!(
@@ -125,6 +140,14 @@ impl Browser {
 /// `__Host-` needs https; a plain name on http, where the server is on loopback.
 fn session_cookie(https: bool) -> &'static str {
     if https { "__Host-holdfast" } else { "holdfast" }
+}
+
+fn sso_cookie(https: bool) -> &'static str {
+    if https {
+        "__Host-holdfast-sso"
+    } else {
+        "holdfast-sso"
+    }
 }
 
 fn cookie<'r>(req: &'r Request, name: &str) -> Option<&'r str> {
@@ -186,6 +209,25 @@ async fn visit(req: &Request) -> Result<Visit, WebError> {
 pub struct Form(Vec<(String, String)>);
 
 impl Form {
+    /// From names and values that were not sent, or not now.
+    pub fn of(fields: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(fields.into_iter().collect())
+    }
+
+    /// With further ones behind them: of one name the first counts.
+    #[must_use]
+    pub fn and(mut self, fields: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.0.extend(fields);
+        self
+    }
+
+    /// Names and values, in order.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     /// Trimmed; empty when it was not sent.
     pub fn text(&self, name: &str) -> &str {
         self.first(name).unwrap_or_default().trim()

@@ -122,6 +122,7 @@ pub fn run(id: i64) -> runs::Model {
         copies_open: 0,
         expired_at: None,
         pruned_at: None,
+        held: None,
         verified_at: None,
         verifying: None,
         verify_at: None,
@@ -186,6 +187,7 @@ pub fn restore(id: i64) -> restores::Model {
     restores::Model {
         id,
         run_id: Some(1),
+        safety_run_id: None,
         upload: None,
         app_id: 1,
         service: "db".to_owned(),

@@ -66,6 +66,11 @@ pub fn who(actor: &Actor) -> String {
         ActorKind::System => "Holdfast".to_owned(),
         ActorKind::Cli => "the command line".to_owned(),
         ActorKind::Anonymous => "somebody".to_owned(),
+        // What is left of one whose detail was pruned.
+        ActorKind::User | ActorKind::Token if actor.name.is_empty() => {
+            let id = actor.id.unwrap_or_default();
+            format!("user {id}")
+        }
         ActorKind::User => actor.name.clone(),
         ActorKind::Token => format!("{} (token)", actor.name),
     }
@@ -192,19 +197,36 @@ fn of_run(event: &RunEvent) -> String {
             copy + 1,
             failure.message
         ),
+        RunEvent::CopyRetried { copy, .. } => format!("Copy {} to be made now", copy + 1),
         RunEvent::Expired { rule } => format!(
             "Let go by retention: {}",
             catalog::retention_words(*rule).to_lowercase()
         ),
         RunEvent::Discarded {} => "Let go with its config".to_owned(),
         RunEvent::Pruned {} => "Its backup was deleted".to_owned(),
+        RunEvent::DeletionRefused {
+            failure, retry_at, ..
+        } => format!(
+            "Its target holds the backup that was let go, and is asked again on {}: {}",
+            retry_at.format("%F"),
+            failure.message
+        ),
         RunEvent::Adopted { found, .. } => format!(
             "Found in its target, with a manifest and without a run: {}",
             found.artifact.key
         ),
-        RunEvent::VerificationRequested { .. } => "Verification requested".to_owned(),
-        RunEvent::VerificationPassed { .. } => {
-            "Verified: the backup is whole and can be restored".to_owned()
+        RunEvent::VerificationRequested { mend: false, .. } => "Verification requested".to_owned(),
+        RunEvent::VerificationRequested { mend: true, .. } => {
+            "To be brought back to its first target from a copy".to_owned()
+        }
+        RunEvent::VerificationPassed { copies, .. } => {
+            let all = copies.iter().all(|copy| copy.failure.is_none());
+            let but = if all {
+                ""
+            } else {
+                "; not all of its copies are"
+            };
+            format!("Verified: the backup is whole and can be restored{but}")
         }
         RunEvent::VerificationFailed { failure, .. } => {
             format!("Verification failed: {}", failure.message)
@@ -237,7 +259,7 @@ fn of_restore(event: &RestoreEvent) -> String {
             service,
             ..
         } => match source {
-            RestoreSource::Run { run } => {
+            RestoreSource::Run { run, .. } => {
                 format!("Restore {restore} of backup {run} into {service} requested")
             }
             RestoreSource::Upload { upload } => format!(
@@ -284,6 +306,7 @@ fn of_access(event: &AccessEvent) -> String {
         }
         AccessEvent::SecondFactorAdded {} => "Second factor turned on".to_owned(),
         AccessEvent::SecondFactorRemoved {} => "Second factor removed".to_owned(),
+        AccessEvent::Linked { issuer, .. } => format!("Known from {issuer}"),
         AccessEvent::Disabled {} => "User disabled; all sessions ended".to_owned(),
         AccessEvent::Enabled {} => "User enabled again".to_owned(),
         AccessEvent::TokenIssued { spec, .. } => {
@@ -296,7 +319,10 @@ fn of_access(event: &AccessEvent) -> String {
 
 fn of_audit(event: &AuditEvent) -> String {
     match event {
-        AuditEvent::LoggedIn { .. } => "Logged in".to_owned(),
+        AuditEvent::LoggedIn { through, .. } => match through {
+            Some(issuer) => format!("Logged in through {issuer}"),
+            None => "Logged in".to_owned(),
+        },
         AuditEvent::LoginRefused { name } => format!("Log-in refused for “{name}”"),
         AuditEvent::RecoveryCodeUsed { left, .. } => {
             format!("Recovery code used; {left} left")
@@ -322,14 +348,48 @@ fn of_audit(event: &AuditEvent) -> String {
             "Holdfast's own database brought back as it was on {}",
             copied_at.format("%a %-d %b, %H:%M UTC")
         ),
+        AuditEvent::MasterKeyRotated { secrets, .. } => format!(
+            "Master key exchanged; {} sealed anew",
+            words::plural(usize::try_from(*secrets).unwrap_or(usize::MAX), "secret")
+        ),
         AuditEvent::Exported {} => "Audit log exported".to_owned(),
         AuditEvent::Recovered { events, instance } => format!(
             "Recovered {} of the server {instance} from a target",
             words::plural(usize::try_from(*events).unwrap_or(usize::MAX), "event")
         ),
+        AuditEvent::StrayDeleted { place, key, size } => format!(
+            "Deleted from {place}, where no run knew it: {key} ({})",
+            words::size(*size)
+        ),
+        AuditEvent::LogPruned(pruning) => {
+            let events = usize::try_from(pruning.events()).unwrap_or(usize::MAX);
+            format!(
+                "Detail of {} from before {} pruned; it lies in {} of the log",
+                words::plural(events, "event"),
+                pruning.before.format("%-d %b %Y"),
+                words::plural(pruning.pieces.len(), "segment")
+            )
+        }
+        AuditEvent::DetailPruned(name) => format!("{} (detail pruned)", pruned(name)),
         AuditEvent::Rebuilt { events } => format!(
             "Read models rebuilt from {}",
             words::plural(usize::try_from(*events).unwrap_or(usize::MAX), "event")
         ),
+    }
+}
+
+/// An event of which no more is known than its name.
+fn pruned(name: &str) -> &'static str {
+    match name {
+        "audit.logged_in" => "Logged in",
+        "audit.login_refused" => "Log-in refused",
+        "audit.logged_out" => "Logged out",
+        "audit.session_ended" => "Ended a session",
+        "audit.recovery_code_used" => "Recovery code used",
+        "audit.refused" => "Refused",
+        "audit.downloaded" => "Backup downloaded",
+        "audit.database_downloaded" => "A copy of Holdfast's own database downloaded",
+        "audit.exported" => "Audit log exported",
+        _ => "Something happened",
     }
 }

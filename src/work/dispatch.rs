@@ -6,8 +6,11 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::{flow, queue, queue::Bells};
-use crate::failpoint;
-use crate::log::{self, Log, LogError, Recorded, Start, Subscriber, Unit};
+use crate::{
+    failpoint,
+    log::{self, Log, LogError, Recorded, Start, Subscriber, Unit},
+    readmodel::restores,
+};
 
 pub const NAME: &str = "dispatcher";
 
@@ -28,6 +31,11 @@ impl Subscriber for Dispatcher {
     async fn react(&self, unit: &mut Unit, event: &Recorded) -> Result<(), LogError> {
         for order in flow::follow(event) {
             queue::enqueue(unit.tx(), &order).await?;
+        }
+        if let Some(run) = flow::ended(event) {
+            for restore in restores::waiting_for(unit.tx(), run).await? {
+                queue::enqueue(unit.tx(), &flow::resume_restore(&restore)).await?;
+            }
         }
         Ok(())
     }

@@ -50,6 +50,16 @@ pub fn follow(event: &Recorded) -> Vec<Order> {
     }
 }
 
+/// The run that is over with this event: what waited for it is due.
+pub fn ended(event: &Recorded) -> Option<RunId> {
+    match &event.event {
+        Event::Run(
+            RunEvent::Succeeded { .. } | RunEvent::Failed { .. } | RunEvent::Cancelled {},
+        ) => Some(RunId(event.stream.id)),
+        _ => None,
+    }
+}
+
 fn after_run(run: RunId, change: &RunEvent) -> Vec<Order> {
     match change {
         RunEvent::Requested { .. } => vec![Order::now(Job::BackUp { run, attempt: 1 })],
@@ -71,10 +81,19 @@ fn after_run(run: RunId, change: &RunEvent) -> Vec<Order> {
             retry_at,
             ..
         } => vec![Order::at(copy_out(run, *copy, *attempt), *retry_at)],
-        RunEvent::Expired { .. } | RunEvent::Discarded {} => {
-            vec![Order::now(Job::Prune { run })]
+        RunEvent::CopyRetried { copy, attempt } => {
+            vec![Order::now(copy_out(run, *copy, *attempt))]
         }
-        RunEvent::VerificationRequested { verification } => {
+        RunEvent::Expired { .. } | RunEvent::Discarded {} => {
+            vec![Order::now(Job::Prune { run, refused: 0 })]
+        }
+        RunEvent::DeletionRefused {
+            refused, retry_at, ..
+        } => {
+            let refused = *refused;
+            vec![Order::at(Job::Prune { run, refused }, *retry_at)]
+        }
+        RunEvent::VerificationRequested { verification, .. } => {
             let verification = *verification;
             vec![Order::now(Job::Verify { run, verification })]
         }
@@ -92,7 +111,8 @@ fn after_run(run: RunId, change: &RunEvent) -> Vec<Order> {
 
 fn after_restore(restore: RestoreId, change: &RestoreEvent) -> Vec<Order> {
     match change {
-        RestoreEvent::Requested { .. } => {
+        // Else it is due when its safety backup is over.
+        RestoreEvent::Requested { source, .. } if source.safety().is_none() => {
             vec![Order::now(Job::BringBack {
                 restore,
                 attempt: 1,
@@ -145,7 +165,7 @@ fn copy_out(run: RunId, copy: u32, attempts: u32) -> Job {
 /// Copies that are still to be made.
 pub fn copies(row: &runs::Model) -> Vec<Order> {
     let copies = (0..).zip(row.copies());
-    let open = copies.filter(|(_, copy)| !copy.stored);
+    let open = copies.filter(|(_, copy)| copy.is_open());
     open.map(|(copy, state)| Order {
         job: copy_out(row.run_id(), copy, state.attempts),
         not_before: state.retry_at,
@@ -174,7 +194,10 @@ pub fn retain(newest: &Beat) -> Order {
 
 /// What was let go and is not known to be deleted.
 pub fn prune(row: &runs::Model) -> Order {
-    Order::now(Job::Prune { run: row.run_id() })
+    Order::now(Job::Prune {
+        run: row.run_id(),
+        refused: 0,
+    })
 }
 
 /// The verification that a run's artifact waits for.
@@ -188,7 +211,7 @@ pub fn verify(row: &runs::Model) -> Order {
     }
 }
 
-/// What is due for a restore or undo that is not over.
+/// What is due for a restore or undo that is not over, and waits for no run.
 pub fn resume_restore(row: &restores::Model) -> Order {
     let restore = row.restore_id();
     let attempt = u32::try_from(row.attempt).unwrap_or_default();

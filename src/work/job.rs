@@ -1,6 +1,7 @@
 //! What a job is: a few numbers, and the one use case it calls.
 
 use serde::{Deserialize, Serialize};
+use tracing::{Span, error_span};
 
 use crate::{
     app::{AppError, Holdfast, Settings},
@@ -90,9 +91,10 @@ pub enum Job {
         copy: u32,
         attempt: u32,
     },
-    /// Deletes what was let go.
+    /// Deletes what was let go. `refused`: how often its target would not.
     Prune {
         run: RunId,
+        refused: u32,
     },
     /// Reads the run's artifact again and judges it.
     Verify {
@@ -125,8 +127,28 @@ impl Job {
             Self::Forget { restore, attempt } => format!("forget-{restore}:{attempt}"),
             Self::Copy { run, copy, attempt } => format!("copy-{run}-{copy}:{attempt}"),
             Self::Retain { run } => format!("retain-{run}"),
-            Self::Prune { run } => format!("prune-{run}"),
+            Self::Prune { run, refused } => format!("prune-{run}:{refused}"),
             Self::Verify { run, verification } => format!("verify-{run}:{verification}"),
+        }
+    }
+
+    /// Around all that is done for the job: every line of the log that is written meanwhile says what it is
+    /// about. Of the level of errors, so that no filter takes the number from a line that it lets through.
+    pub fn span(&self) -> Span {
+        match *self {
+            Self::BackUp { run, attempt } => error_span!("backup", run = run.0, attempt),
+            Self::BringBack { restore, attempt } => {
+                error_span!("restore", restore = restore.0, attempt)
+            }
+            Self::SettleRestore { restore, .. } => error_span!("settle", restore = restore.0),
+            Self::Undo { restore, .. } => error_span!("undo", restore = restore.0),
+            Self::Forget { restore, .. } => error_span!("forget", restore = restore.0),
+            Self::Retain { run } => error_span!("retain", run = run.0),
+            Self::Copy { run, copy, attempt } => {
+                error_span!("copy", run = run.0, copy = copy + 1, attempt)
+            }
+            Self::Prune { run, .. } => error_span!("prune", run = run.0),
+            Self::Verify { run, .. } => error_span!("verify", run = run.0),
         }
     }
 
@@ -141,7 +163,7 @@ impl Job {
             Self::Forget { restore, .. } => holdfast.forget_kept(restore).await,
             Self::Copy { run, copy, attempt } => holdfast.copy_out(run, copy, attempt).await,
             Self::Retain { run } => holdfast.retain(run).await,
-            Self::Prune { run } => holdfast.prune(run).await,
+            Self::Prune { run, .. } => holdfast.prune(run).await,
             Self::Verify { run, verification } => holdfast.verify(run, verification).await,
         }
     }

@@ -25,7 +25,10 @@ use std::{sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use self::worker::{Health, WorkerHealth};
+pub use self::{
+    queue::waiting,
+    worker::{Health, WorkerHealth},
+};
 
 /// Who reacts to events: after a recovery they begin behind what was recovered.
 pub const SUBSCRIBERS: [&str; 2] = [dispatch::NAME, notify::NAME];
@@ -74,6 +77,7 @@ impl Work {
         tasks.spawn(ship::run(holdfast.clone(), stop.clone()));
         tasks.spawn(tick::run(holdfast.clone(), stop.clone()));
         tasks.spawn(tick::labels(holdfast.clone(), stop.clone()));
+        tasks.spawn(tick::audit_detail(holdfast.clone(), stop.clone()));
         Ok(Self {
             tasks,
             stop,

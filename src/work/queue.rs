@@ -4,7 +4,10 @@
 //! The table is no truth: every start empties it and fills it again from what the log says is
 //! unfinished. Task ids are made from the job's key, so the same wish is the same row.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use apalis_sqlite::SqliteStorage;
 use chrono::{DateTime, Utc};
@@ -67,9 +70,11 @@ pub async fn refill(log: &Log) -> Result<(), LogError> {
             tx.execute_unprepared("DELETE FROM Jobs").await?;
             tx.execute_unprepared("DELETE FROM Workers").await?;
             let mut orders = Vec::new();
-            orders.extend(runs::unfinished(tx).await?.iter().map(flow::resume_run));
-            let unfinished = restores::unfinished(tx).await?;
-            orders.extend(unfinished.iter().map(flow::resume_restore));
+            let runs_left = runs::unfinished(tx).await?;
+            orders.extend(runs_left.iter().map(flow::resume_run));
+            let mut restores_left = restores::unfinished(tx).await?;
+            restores_left.retain(|it| runs_left.iter().all(|run| it.safety_run_id != Some(run.id)));
+            orders.extend(restores_left.iter().map(flow::resume_restore));
             orders.extend(restores::with_kept(tx).await?.iter().map(flow::forget));
             orders.extend(runs::verifying(tx).await?.iter().map(flow::verify));
             orders.extend(runs::to_copy(tx).await?.iter().flat_map(flow::copies));
@@ -102,6 +107,22 @@ pub async fn enqueue(tx: &DatabaseTransaction, order: &Order) -> Result<(), DbEr
                   VALUES (?, ?, ?, 'Pending', 0, ?, ?, 0, '{}', ?) ON CONFLICT DO NOTHING";
     let statement = Statement::from_sql_and_values(tx.get_database_backend(), insert, values);
     tx.execute_raw(statement).await.map(|_| ())
+}
+
+/// Jobs that are due and that no worker has taken, by queue.
+pub async fn waiting(log: &Log) -> Result<BTreeMap<&'static str, i64>, DbErr> {
+    let count = "SELECT job_type, COUNT(*) AS jobs FROM Jobs \
+                 WHERE status IN ('Pending', 'Failed') AND run_at <= unixepoch() GROUP BY job_type";
+    let db = log.db();
+    let statement = Statement::from_string(db.get_database_backend(), count);
+    let mut waiting: BTreeMap<_, _> = QUEUES.iter().map(|queue| (queue.name, 0)).collect();
+    for row in db.query_all_raw(statement).await? {
+        let (queue, jobs): (String, i64) = (row.try_get("", "job_type")?, row.try_get("", "jobs")?);
+        if let Some(known) = waiting.get_mut(queue.as_str()) {
+            *known = jobs;
+        }
+    }
+    Ok(waiting)
 }
 
 /// Any id that is no ULID would end every worker of the queue at each fetch.

@@ -1,6 +1,6 @@
 //! What comes due by the clock: slots of schedules, promises of schedules that were not kept, services
-//! that a hook stopped and that could not be started yet, artifacts that nobody has read for long, and
-//! work whose worker ended without a word.
+//! that a hook stopped and that could not be started yet, artifacts that nobody has read for long, detail
+//! of the audit log that is old enough to go, and work whose worker ended without a word.
 //! Each of them is told by the log whether it is still due, so that a tick may come late, twice or not.
 
 use std::time::Duration;
@@ -14,6 +14,8 @@ const PERIOD: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(1);
 /// Between looks at the labels of services: each asks the engine about all of them.
 const LABELS: Duration = Duration::from_secs(10 * 60);
+/// Between looks at audit detail that is too old.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub async fn run(holdfast: Holdfast, stop: CancellationToken) {
     let mut period = tokio::time::interval(PERIOD);
@@ -47,18 +49,38 @@ pub async fn slots(holdfast: Holdfast, stop: CancellationToken) {
 
 /// Apart from the rest: it waits for the engine.
 pub async fn labels(holdfast: Holdfast, stop: CancellationToken) {
-    let mut period = tokio::time::interval(LABELS);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = period.tick() => {}
+    let heed = || holdfast.heed_labels();
+    again_and_again(LABELS, &stop, "labels are looked at again", heed).await;
+}
+
+/// Apart from the rest: it reads segments from targets.
+pub async fn audit_detail(holdfast: Holdfast, stop: CancellationToken) {
+    let then = "old audit detail is looked at again tomorrow";
+    let prune = || holdfast.prune_old_detail();
+    again_and_again(DAY, &stop, then, prune).await;
+}
+
+/// `then` is what an error is followed by. What is at work when it is to stop is broken off.
+async fn again_and_again<F, T>(
+    period: Duration,
+    stop: &CancellationToken,
+    then: &str,
+    work: impl Fn() -> F,
+) where
+    F: Future<Output = Result<T, AppError>>,
+{
+    let mut period = tokio::time::interval(period);
+    let working = async {
+        loop {
+            period.tick().await;
+            if let Err(error) = work().await {
+                tracing::error!(%error, "{then}");
+            }
         }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            heeded = holdfast.heed_labels() => if let Err(error) = heeded {
-                tracing::error!(%error, "labels are looked at again");
-            },
-        }
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = working => {}
     }
 }
 

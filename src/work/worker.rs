@@ -26,6 +26,7 @@ use serde_json::Value;
 use sqlx::SqlitePool;
 use tokio::{sync::Notify, task::JoinHandle, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 use ulid::Ulid;
 
 use super::{
@@ -227,15 +228,17 @@ async fn handle(
             return Ok(());
         }
         Ok(job) => {
-            let work = job.perform(&handler.holdfast);
-            match AssertUnwindSafe(work).catch_unwind().await {
+            let span = job.span();
+            let work = job.perform(&handler.holdfast).instrument(span.clone());
+            let error = match AssertUnwindSafe(work).catch_unwind().await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "it panicked".to_owned(),
-            }
+            };
+            span.in_scope(|| tracing::error!(%id, %error, "the job comes back"));
+            error
         }
     };
-    tracing::error!(%id, error = %result, "a job comes back");
     let pause = (1_i64 << attempt.current().min(9)).min(MAX_PAUSE);
     sqlx::query("UPDATE Jobs SET run_at = unixepoch() + ? WHERE id = ?")
         .bind(pause)

@@ -15,6 +15,11 @@ mod house;
 mod log;
 mod memory;
 mod postgres;
+#[path = "../it/rclone.rs"]
+#[allow(dead_code)]
+mod rclone;
+mod s3;
+mod sink;
 #[path = "../it/pages/site.rs"]
 #[allow(dead_code)]
 mod site;
@@ -34,6 +39,7 @@ const SECTIONS: &[Section] = &[
     ("log", log::run),
     ("slots", slots::run),
     ("postgres", postgres::run),
+    ("s3", s3::run),
     ("dashboard", dashboard::run),
 ];
 

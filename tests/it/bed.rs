@@ -1,7 +1,9 @@
 //! Real containers for tests: labelled, uniquely named, gone when the test lets go of them.
 
 use std::{
-    path::PathBuf,
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
@@ -35,7 +37,11 @@ impl Bed {
     pub fn run(image: &str, options: &[&str], command: &[&str]) -> Self {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("hf-test-{}-{number}", std::process::id());
-        let fixed = ["run", "-d", "--init", "--label", LABEL, "--name", &name];
+        // To build its filter of system calls takes runc longer than all else that an exec needs.
+        let unfiltered = "--security-opt=seccomp=unconfined";
+        let fixed = [
+            "run", "-d", "--init", unfiltered, "--label", LABEL, "--name", &name,
+        ];
         docker(&[&fixed, options, &[image], command].concat());
         Self { name }
     }
@@ -100,15 +106,32 @@ pub fn done(command: &mut Command) -> String {
 }
 
 /// Where the programs of a Python package are: from its registry, once, in an environment of its own.
-pub fn installed(package: &str, program: &str) -> PathBuf {
-    let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(package);
-    let programs = home.join("bin");
-    if !programs.join(program).exists() {
-        done(Command::new("python3").args(["-m", "venv"]).arg(&home));
-        let python = programs.join("python");
+pub fn installed(package: &str) -> PathBuf {
+    let home = supplied(package, |home| {
+        done(Command::new("python3").args(["-m", "venv"]).arg(home));
+        let python = home.join("bin/python");
         done(Command::new(python).args(["-m", "pip", "install", "--quiet", package]));
+    });
+    home.join("bin")
+}
+
+/// A folder that `fill` filled to its end, now or in an earlier run. Whoever asks for the same one meanwhile
+/// waits, in this process or another: a program that is still being written cannot be started.
+pub fn supplied(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
+    let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&home).unwrap();
+    let mark = home.join("filled");
+    let mut mark = File::options()
+        .create(true)
+        .append(true)
+        .open(mark)
+        .unwrap();
+    mark.lock().unwrap();
+    if mark.metadata().unwrap().len() == 0 {
+        fill(&home);
+        mark.write_all(b"to its end").unwrap();
     }
-    programs
+    home
 }
 
 /// Asks every 10 ms until `condition` holds; panics after 30 s.
@@ -137,4 +160,36 @@ pub fn until_postgres(bed: &Bed) {
         assert!(!late, "the database does not start: {}", bed.log());
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+#[test]
+fn what_many_want_at_once_is_filled_by_one_and_used_when_it_is_whole() {
+    let name = format!("supplied-{}", std::process::id());
+    let fillings = AtomicU32::new(0);
+    let want = || {
+        let home = supplied(&name, |home| {
+            fillings.fetch_add(1, Ordering::Relaxed);
+            File::create(home.join("program")).unwrap();
+            std::thread::yield_now();
+            std::fs::write(home.join("program"), "whole").unwrap();
+        });
+        std::fs::read_to_string(home.join("program")).unwrap()
+    };
+    let all = std::thread::scope(|scope| {
+        let wanting: Vec<_> = (0..16).map(|_| scope.spawn(want)).collect();
+        let all = wanting.into_iter().map(|one| one.join().unwrap());
+        all.collect::<Vec<String>>()
+    });
+    let broken =
+        std::panic::catch_unwind(|| supplied(&format!("{name}-broken"), |_| panic!("cut")));
+    let again = supplied(&format!("{name}-broken"), |home| {
+        std::fs::write(home.join("program"), "whole").unwrap();
+    });
+    let mended = again.join("program").exists();
+    for home in [supplied(&name, |_| ()), again] {
+        std::fs::remove_dir_all(home).unwrap();
+    }
+    assert_eq!(all, vec!["whole"; 16]);
+    assert_eq!(fillings.load(Ordering::Relaxed), 1);
+    assert!(broken.is_err() && mended, "half of it was taken for whole");
 }

@@ -7,6 +7,7 @@ use std::{
     convert::Infallible,
     fs,
     net::SocketAddr,
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -114,6 +115,11 @@ impl Bucket {
         format!("http://{}", self.address)
     }
 
+    /// Where all of it lies on the disk.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// Settings of a target here, as a form sends them.
     pub fn settings(&self) -> Vec<(String, String)> {
         [
@@ -178,9 +184,14 @@ impl Bucket {
         found
     }
 
+    /// Where an object lies as a file.
+    pub fn path(&self, object: &str) -> PathBuf {
+        self.folder.path().join(BUCKET).join(object)
+    }
+
     /// Changes a byte of an object, as a failing disk does.
     pub fn damage(&self, object: &str) {
-        let path = self.folder.path().join(BUCKET).join(object);
+        let path = self.path(object);
         let mut bytes = fs::read(&path).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;

@@ -2,6 +2,7 @@
 
 use std::{
     io::Write,
+    os::unix::process::ExitStatusExt,
     path::Path,
     process::{Command, Stdio},
     time::Duration,
@@ -27,11 +28,11 @@ pub struct Said {
 }
 
 impl Said {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("{}{}", self.out, self.err))
     }
 
-    fn good(self) -> Self {
+    pub fn good(self) -> Self {
         assert_eq!(self.code, 0, "{}{}", self.out, self.err);
         self
     }
@@ -42,13 +43,20 @@ pub fn holdfast(data: &Path, args: &[&str]) -> Said {
     with(data, args, "", &[])
 }
 
-fn with(data: &Path, args: &[&str], input: &str, env: &[(&str, &str)]) -> Said {
+pub fn with(data: &Path, args: &[&str], input: &str, env: &[(&str, &str)]) -> Said {
+    let data = data.display().to_string();
+    let env = [&[("HOLDFAST_DATA_DIR", data.as_str())], env].concat();
+    spawned(args, input, &env)
+}
+
+/// With nothing in its environment that says where a server is, but what is given.
+fn spawned(args: &[&str], input: &str, env: &[(&str, &str)]) -> Said {
     let mut child = Command::new(env!("CARGO_BIN_EXE_holdfast"))
         .args(args)
+        .env_remove("HOLDFAST_DATA_DIR")
         .env_remove("HOLDFAST_URL")
         .env_remove("HOLDFAST_TOKEN")
         .env_remove("RUST_LOG")
-        .env("HOLDFAST_DATA_DIR", data)
         .env("COLUMNS", "100")
         .envs(env.iter().copied())
         .stdin(Stdio::piped())
@@ -76,7 +84,21 @@ fn help_says_what_there_is() {
             .out
     };
     let mut said = ask(&["--help"]);
-    for command in ["serve", "backup", "restore", "config add", "token issue"] {
+    for command in [
+        "serve",
+        "apply",
+        "export",
+        "backup",
+        "download",
+        "activity",
+        "restore",
+        "restores",
+        "runs",
+        "runs log",
+        "configs add",
+        "configs change",
+        "tokens issue",
+    ] {
         let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
         said += &format!("\n=== {command}\n{}", ask(&words));
     }
@@ -102,7 +124,14 @@ fn without_a_server_and_without_an_engine() {
     let data = TempDir::new().unwrap();
     let run = |args: &[&str], input: &str| with(data.path(), args, input, &[NO_ENGINE]);
     run(
-        &["user", "add", "anna", "--role", "admin", "--password-stdin"],
+        &[
+            "users",
+            "add",
+            "anna",
+            "--role",
+            "admin",
+            "--password-stdin",
+        ],
         PASSWORD,
     )
     .good();
@@ -139,6 +168,8 @@ fn without_a_server_and_without_an_engine() {
     let rebuilt = run(&["rebuild", "--output", "json"], "").good().json();
     assert_eq!(rebuilt["differed"], json!([]));
 
+    let lying = run(&["artifacts", "list", "--output", "json"], "");
+    assert_eq!(lying.good().json(), json!({ "ok": true, "places": [] }));
     let doctor = run(&["doctor"], "");
     assert_eq!(doctor.code, 1, "{}", doctor.out);
     assert!(
@@ -161,6 +192,12 @@ fn without_a_server_and_without_an_engine() {
         (vec!["backup", "shop"], 1, "has no backup config"),
         (vec!["backup"], 2, "required arguments"),
         (vec!["restore", "1", "--yes"], 1, "the run 1 does not exist"),
+        (vec!["copy", "1"], 1, "the run 1 does not exist"),
+        (
+            vec!["artifacts", "delete", "a/1/b", "--place", "x", "--yes"],
+            1,
+            "no config and no run stores there",
+        ),
         (vec!["nonsense"], 2, "unrecognized subcommand"),
         (
             vec!["--url", "http://127.0.0.1:1", "runs"],
@@ -263,6 +300,102 @@ async fn with_a_server_in_the_folder_or_elsewhere() {
     assert!(!file.exists());
 }
 
+/// Without a data folder or an address: what the client's own file says.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_client_has_a_file_of_its_own() {
+    let server = Server::start(&[]).await;
+    let data = server.data.path().to_owned();
+    with(
+        &data,
+        &[
+            "users",
+            "add",
+            "anna",
+            "--role",
+            "admin",
+            "--password-stdin",
+        ],
+        PASSWORD,
+        &[],
+    )
+    .good();
+    holdfast(&data, &["apps", "add", "shop"]).good();
+    let token = holdfast(&data, &["tokens", "issue", "desk", "--user", "anna"]).good();
+    let told: Value =
+        serde_json::from_str(&std::fs::read_to_string(data.join("server.json")).unwrap()).unwrap();
+    let (url, token) = (told["url"].as_str().unwrap(), token.out.trim());
+    let config = TempDir::new().unwrap();
+    let folder = config.path().join("holdfast");
+    std::fs::create_dir(&folder).unwrap();
+    let write = |name: &str, text: &str, mode: u32| {
+        let path = folder.join(name);
+        std::fs::write(&path, text).unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&path, mode).unwrap();
+    };
+    let home = config.path().display().to_string();
+    let list = |env: &[(&str, &str)]| {
+        let env = [&[("XDG_CONFIG_HOME", home.as_str())], env].concat();
+        spawned(&["apps", "list", "--output", "json"], "", &env)
+    };
+    let whole = format!("url = {url:?}\ntoken = {token:?}\n");
+    write("client.toml", &whole, 0o600);
+    assert_eq!(list(&[]).good().json()[0]["slug"], "shop");
+    // Beside it, in a file of its own.
+    write("token", &format!("{token}\n"), 0o600);
+    let beside = format!("url = {url:?}\ntoken_file = \"token\"\n");
+    write("client.toml", &beside, 0o644);
+    assert_eq!(list(&[]).good().json()[0]["slug"], "shop");
+
+    // The environment and the command line go first, and the token goes to no other address.
+    let wrong = list(&[("HOLDFAST_TOKEN", "hft_wrong")]);
+    assert_eq!(wrong.code, 1, "{}", wrong.err);
+    let other = list(&[("HOLDFAST_URL", "http://127.0.0.1:1")]);
+    assert_eq!(other.code, 2, "{}", other.err);
+    assert!(
+        other.err.contains("http://127.0.0.1:1 needs a token"),
+        "{}",
+        other.err
+    );
+    let elsewhere = TempDir::new().unwrap();
+    let named = elsewhere.path().display().to_string();
+    assert_eq!(
+        list(&[("HOLDFAST_DATA_DIR", &named)]).good().json(),
+        json!([])
+    );
+
+    for (text, mode, said) in [
+        (whole.as_str(), 0o640, "others may read it; chmod 600"),
+        (
+            "url = \"x\"\ntoken = \"hft_canary",
+            0o600,
+            "line 2 is not understood",
+        ),
+        (
+            "url = \"x\"\nserver = \"y\"",
+            0o600,
+            "known are url, token and token_file",
+        ),
+        ("token = \"x\"\ntoken_file = \"y\"", 0o600, "not both"),
+    ] {
+        write("client.toml", text, mode);
+        let refused = list(&[]);
+        assert_eq!(refused.code, 2, "{text}: {}", refused.err);
+        assert!(refused.err.contains(said), "{text}: {}", refused.err);
+        assert!(!refused.err.contains("hft_"), "{}", refused.err);
+    }
+}
+
+#[test]
+fn shells_are_told_what_there_is() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = spawned(&["completions", shell], "", &[]).good().out;
+        for word in ["apply", "configs", "dry-run", "follow"] {
+            assert!(script.contains(word), "{shell} is not told of {word}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn loopback_alone_until_it_is_set_up() {
     let server = Server::start(&["--listen", "0.0.0.0:0"]).await;
@@ -353,6 +486,7 @@ async fn a_backup_and_its_restore_with_a_server_and_without() {
         assert_eq!(run["status"], "success", "{run}");
         assert!(steps.contains(&format!("run {}: ", run["id"])), "{steps}");
         let id = run["id"].to_string();
+        fetched(&data, &run);
         psql(&bed, "shop", "DELETE FROM notes WHERE i > 10");
         let asked = holdfast(&data, &["restore", &id, "--wait"]);
         assert_eq!(asked.code, 2, "nobody is there to confirm: {}", asked.err);
@@ -402,6 +536,35 @@ async fn a_backup_and_its_restore_with_a_server_and_without() {
     assert_eq!(statuses, ["failed", "success", "success", "success"]);
 }
 
+/// The artifact under its own name, in whole or not at all; and what happened.
+fn fetched(data: &Path, run: &Value) {
+    let id = run["id"].to_string();
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("got");
+    let path = file.display().to_string();
+    holdfast(data, &["download", &id, &path]).good();
+    let bytes = std::fs::read(&file).unwrap();
+    assert_eq!(bytes.len() as u64, run["size_bytes"].as_u64().unwrap());
+    let again = holdfast(data, &["download", &id, &path]);
+    assert_eq!(again.code, 1, "{}", again.out);
+    assert!(again.err.contains("File exists"), "{}", again.err);
+    let absent = holdfast(data, &["download", "999", &format!("{path}-2")]);
+    assert_eq!(absent.code, 1, "{}", absent.out);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+
+    let seen = holdfast(
+        data,
+        &["activity", "shop", "--limit", "1", "--output", "json"],
+    );
+    let seen = seen.good().json();
+    assert_eq!(seen[0]["name"], "audit.downloaded", "{seen}");
+    let position = seen[0]["position"].to_string();
+    let event = holdfast(data, &["activity", "--event", &position])
+        .good()
+        .out;
+    assert!(event.contains("Hash "), "{event}");
+}
+
 /// A stop in the middle of a fetch from the queue once left the database locked for as long as jobs
 /// ran, so that how they ended could not be written.
 #[tokio::test(flavor = "multi_thread")]
@@ -443,7 +606,9 @@ async fn a_signal_ends_a_command_soon_and_its_run_goes_on_later() {
         let pid = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         let start = std::time::Instant::now();
-        let code = child.wait().unwrap().code();
+        let ended = child.wait().unwrap();
+        // As a shell has it, which does not tell an end by the signal from one that was its own.
+        let code = ended.code().or(ended.signal().map(|it| it + 128));
         slowest = slowest.max(start.elapsed());
         let mut said = String::new();
         std::io::Read::read_to_string(&mut child.stderr.take().unwrap(), &mut said).unwrap();

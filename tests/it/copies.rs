@@ -20,15 +20,13 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    bed::{Bed, SQLITE_APP, until},
+    bed::until,
     bucket::{Bucket, Operation, SECRET_KEY, Trouble},
     house::House,
+    note,
     server::Server,
 };
 
-const MADE: &str =
-    "sqlite3 /data/app.db 'CREATE TABLE notes(t)' \"INSERT INTO notes VALUES('kept')\"";
-const SEEN: &str = "sqlite3 -readonly /data/app.db 'SELECT t FROM notes' 2>&1 || true";
 const ALL: [Operation; 4] = [
     Operation::Put,
     Operation::Get,
@@ -45,7 +43,7 @@ fn copied_to(bucket: &Bucket) -> impl FnOnce(&mut ConfigInput) {
     };
     |input| {
         input.strategy = Some("sqlite".into());
-        input.paths = Some(vec!["/data/app.db".into()]);
+        input.paths = Some(vec![note::FILE.into()]);
         input.copies = Some(vec![copy]);
     }
 }
@@ -69,9 +67,7 @@ async fn copied(house: &House, run: RunId, status: &str) -> runs::Model {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_is_made_when_its_bucket_is_back_and_stands_in_for_the_first() {
-    let project = format!("copied-{}", std::process::id());
-    let bed = Bed::service(SQLITE_APP, &project, &[], &["sleep", "3600"]);
-    bed.sh(MADE);
+    let (project, bed) = note::service("copied");
     let (house, bucket) = (House::new().await, Bucket::serve());
     house.app("shop", &project).await;
     let config = house.config("shop", copied_to(&bucket)).await;
@@ -114,7 +110,7 @@ async fn a_copy_is_made_when_its_bucket_is_back_and_stands_in_for_the_first() {
     bed.sh("rm /data/app.db");
     let restore = house.restore(run.run_id()).await;
     assert_eq!(restore.status, "success", "{restore:?}");
-    assert_eq!(bed.sh(SEEN), "kept");
+    assert_eq!(note::read(&bed), note::FIRST);
     assert!(
         restore.warnings()[0].contains("read from the copy in"),
         "{restore:?}"
@@ -133,7 +129,7 @@ async fn a_copy_is_made_when_its_bucket_is_back_and_stands_in_for_the_first() {
     fs::remove_file(format!("{}.json", first.display())).unwrap();
     bed.sh("rm /data/app.db");
     assert_eq!(house.restore(run.run_id()).await.status, "success");
-    assert_eq!(bed.sh(SEEN), "kept");
+    assert_eq!(note::read(&bed), note::FIRST);
 
     // What retention lets go, goes everywhere: also from a bucket that is away at first.
     bucket.inject(Operation::Other, Trouble::Busy, 3);
@@ -151,9 +147,7 @@ async fn a_copy_is_made_when_its_bucket_is_back_and_stands_in_for_the_first() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_masked_secret_stays_with_its_bucket() {
-    let project = format!("masked-{}", std::process::id());
-    let bed = Bed::service(SQLITE_APP, &project, &[], &["sleep", "3600"]);
-    bed.sh(MADE);
+    let (project, _bed) = note::service("masked");
     let (house, bucket) = (House::new().await, Bucket::serve());
     house.app("shop", &project).await;
     let config = house.config("shop", copied_to(&bucket)).await;
@@ -200,9 +194,7 @@ async fn a_masked_secret_stays_with_its_bucket() {
 /// A real server, killed while the copy's bytes are on their way.
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_06_a_copy_cut_off_by_a_kill_is_made_after_the_start_and_leaves_nothing() {
-    let project = format!("copy-killed-{}", std::process::id());
-    let bed = Bed::service(SQLITE_APP, &project, &[], &["sleep", "3600"]);
-    bed.sh(MADE);
+    let (project, _bed) = note::service("copy-killed");
     let bucket = Bucket::serve();
     let mut server = Server::start(&["--retry", "1", "--private-targets"]).await;
     let app = json!({ "slug": "shop", "name": "Shop", "project": project });
@@ -212,7 +204,7 @@ async fn promise_06_a_copy_cut_off_by_a_kill_is_made_after_the_start_and_leaves_
         .into_iter()
         .map(|(name, value)| (name, json!(value)))
         .collect();
-    let config = json!({ "strategy": "sqlite", "service": "db", "paths": ["/data/app.db"],
+    let config = json!({ "strategy": "sqlite", "service": "db", "paths": [note::FILE],
         "target": "local", "retention_count": 1000,
         "copies": [{ "target": "s3", "target_config_json": settings }] });
     let config = server.post("/api/apps/shop/backups/configs", config).await;
@@ -264,9 +256,7 @@ async fn promise_06_a_copy_cut_off_by_a_kill_is_made_after_the_start_and_leaves_
 /// Whatever is wrong with a further target is said of its field, and nothing is stored.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_a_further_target_names_its_field() {
-    let project = format!("copies-wrong-{}", std::process::id());
-    let bed = Bed::service(SQLITE_APP, &project, &[], &["sleep", "3600"]);
-    bed.sh(MADE);
+    let (project, _bed) = note::service("copies-wrong");
     let server = Server::start(&["--private-targets"]).await;
     let app = json!({ "slug": "shop", "name": "Shop", "project": project });
     server.post("/api/apps", app).await;
@@ -288,7 +278,7 @@ async fn what_is_wrong_with_a_further_target_names_its_field() {
         (json!("nonsense"), ""),
         (json!([{ "target": "s3", "bucket": "b" }]), ""),
     ] {
-        let body = json!({ "strategy": "sqlite", "service": "db", "paths": ["/data/app.db"],
+        let body = json!({ "strategy": "sqlite", "service": "db", "paths": [note::FILE],
             "target": "local", "copies": copies });
         let answer = server
             .try_call(reqwest::Method::POST, path, Some(body))

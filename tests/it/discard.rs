@@ -64,7 +64,11 @@ async fn a_config_goes_with_its_artifacts_when_it_is_asked_to_and_only_then() {
     let restore = RestoreCommand::Request {
         restore: holdfast::domain::ids::RestoreId(1),
         app: AppId(1),
-        source: RestoreSource::Run { run: RunId(2) },
+        source: RestoreSource::Run {
+            run: RunId(2),
+            from: None,
+            safety: None,
+        },
         service: "db".into(),
         identity: None,
     };

@@ -187,7 +187,11 @@ fn an_obligation_outlives_the_run_until_it_is_settled() {
 fn restore_request() -> RestoreCommand {
     RestoreCommand::Request {
         restore: RestoreId(1),
-        source: RestoreSource::Run { run: RunId(1) },
+        source: RestoreSource::Run {
+            run: RunId(1),
+            from: None,
+            safety: None,
+        },
         app: AppId(1),
         service: "db".into(),
         identity: None,

@@ -16,7 +16,7 @@ const NAMES: &str = "SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_da
 fn into(service: &str) -> RestoreInput {
     RestoreInput {
         service: Some(service.to_owned()),
-        identity: None,
+        ..RestoreInput::default()
     }
 }
 
@@ -32,7 +32,7 @@ async fn refused(house: &House, run: RunId, service: &str) -> String {
     assert_eq!(house.holdfast.log().head(), head);
     let preview = house
         .holdfast
-        .preview_restore(&house.caller, run, Some(service.to_owned()))
+        .preview_restore(&house.caller, run, Some(service.to_owned()), None)
         .await
         .unwrap();
     assert!(preview.destination.is_err());
@@ -89,7 +89,7 @@ async fn another_service_of_the_same_kind_gets_it_and_no_other() {
     // The preview says what would be met there, not what the service's own database is.
     let preview = house
         .holdfast
-        .preview_restore(&house.caller, run, Some("copy".to_owned()))
+        .preview_restore(&house.caller, run, Some("copy".to_owned()), None)
         .await
         .unwrap();
     assert_eq!(preview.service, "copy");
@@ -123,7 +123,7 @@ async fn another_service_of_the_same_kind_gets_it_and_no_other() {
     let mine = there("shop", DIGEST);
     let preview = house
         .holdfast
-        .preview_restore(&house.caller, run, Some("copy".to_owned()))
+        .preview_restore(&house.caller, run, Some("copy".to_owned()), None)
         .await
         .unwrap();
     assert!(preview.destination.unwrap().size > Some(0));

@@ -14,15 +14,13 @@ use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
 
 use crate::{
-    bed::{BUSYBOX, Bed, SQLITE_APP},
+    bed::{BUSYBOX, Bed},
+    note,
     server::Server,
 };
 
 const CONFIGS: &str = "/api/apps/shop/backups/configs";
-const MADE: &str =
-    "sqlite3 /data/app.db 'CREATE TABLE notes(t)' \"INSERT INTO notes VALUES('kept')\"";
 const LOST: &str = "rm -f /data/app.db*";
-const SEEN: &str = "sqlite3 -readonly /data/app.db 'SELECT t FROM notes' 2>&1 || true";
 
 struct Shop {
     server: Server,
@@ -33,9 +31,7 @@ struct Shop {
 
 impl Shop {
     async fn open(name: &str) -> Self {
-        let project = format!("locked-{name}-{}", std::process::id());
-        let bed = Bed::service(SQLITE_APP, &project, &[], &["sleep", "3600"]);
-        bed.sh(MADE);
+        let (project, bed) = note::service(&format!("locked-{name}"));
         let server = Server::start(&["--helper-image", BUSYBOX]).await;
         let app = json!({ "slug": "shop", "project": project });
         server.post("/api/apps", app).await;
@@ -51,7 +47,7 @@ impl Shop {
     /// A run of a new config that is encrypted to the person's key.
     async fn backed_up(&self, server_key: bool) -> Value {
         let config = json!({
-            "strategy": "sqlite", "service": "db", "paths": ["/data/app.db"],
+            "strategy": "sqlite", "service": "db", "paths": [note::FILE],
             "encryption": { "recipients": [self.public], "server_key": server_key },
         });
         let config = self.server.post(CONFIGS, config).await;
@@ -146,7 +142,7 @@ async fn what_only_a_person_can_read_comes_back_with_that_persons_key() {
     assert_eq!(preview["identity_needed"], true, "{preview}");
 
     shop.bed.sh(LOST);
-    let lost = shop.bed.sh(SEEN);
+    let lost = note::read(&shop.bed);
     let (_, strangers) = new_key();
     for (identity, says) in [
         (json!(null), "give the private key"),
@@ -159,13 +155,13 @@ async fn what_only_a_person_can_read_comes_back_with_that_persons_key() {
         let said = answer["fields"]["identity"].as_str().unwrap_or_default();
         assert!(said.contains(says), "{answer}");
     }
-    assert_eq!(shop.bed.sh(SEEN), lost, "nothing was touched");
+    assert_eq!(note::read(&shop.bed), lost, "nothing was touched");
     assert_eq!(shop.server.get("/api/restores").await, json!([]));
 
     let key = json!({ "identity": shop.private.expose() });
     let (_, restore) = shop.restored(&run, key.clone()).await;
     assert_eq!(restore["status"], "success", "{restore}");
-    assert_eq!(shop.bed.sh(SEEN), "kept");
+    assert_eq!(note::read(&shop.bed), note::FIRST);
     assert_eq!(shop.lent().await, 0, "the key is forgotten");
 
     // The server dies with the key in the vault: it is forgotten when the restore is settled.
@@ -183,7 +179,7 @@ async fn what_only_a_person_can_read_comes_back_with_that_persons_key() {
         .wait_for_restore(asked["restore_id"].as_i64().unwrap())
         .await;
     assert_eq!(settled["status"], "success", "{settled}");
-    assert_eq!(shop.bed.sh(SEEN), "kept");
+    assert_eq!(note::read(&shop.bed), note::FIRST);
     assert_eq!(shop.lent().await, 0);
 
     // The downloaded file is as good, with the key.
@@ -207,11 +203,11 @@ async fn what_only_a_person_can_read_comes_back_with_that_persons_key() {
         .unwrap_or_else(|| panic!("{answer}"));
     let restore = shop.server.wait_for_restore(restore).await;
     assert_eq!(restore["status"], "success", "{restore}");
-    assert_eq!(shop.bed.sh(SEEN), "kept");
+    assert_eq!(note::read(&shop.bed), note::FIRST);
 
     shop.bed.sh(LOST);
     by_hand(&shop, &run);
-    assert_eq!(shop.bed.sh(SEEN), "kept");
+    assert_eq!(note::read(&shop.bed), note::FIRST);
     assert_eq!(shop.with_the_key_in_it(), Vec::<PathBuf>::new());
 }
 
@@ -260,6 +256,6 @@ async fn what_the_server_has_a_key_to_it_restores_by_itself() {
     // And the person needs no server.
     shop.bed.sh(LOST);
     by_hand(&shop, &run);
-    assert_eq!(shop.bed.sh(SEEN), "kept");
+    assert_eq!(note::read(&shop.bed), note::FIRST);
     assert_eq!(shop.with_the_key_in_it(), Vec::<PathBuf>::new());
 }

@@ -8,11 +8,15 @@ use holdfast::{
         config::{ConfigEvent, ConfigSpec, SecretRef},
         copies::FurtherTarget,
         event::{Event, StreamKind},
+        ids::{AppId, RestoreId, RunId},
+        restore::{RestoreEvent, RestoreSource},
+        run::RunEvent,
+        verification::{CopyFinding, Damage},
     },
     log::{decode, encode},
 };
 
-use crate::samples;
+use crate::{architecture, samples};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
@@ -57,17 +61,70 @@ fn a_restore_of_an_upload_is_still_read_and_still_written() {
         ("upload", samples::upload_requested()),
         ("encrypted", samples::encrypted_requested()),
     ] {
-        let event = Event::from(event);
-        let (name, schema, data) = encode(&event).unwrap();
-        let path = folder().join(format!("{name}.v{schema}.{form}.json"));
-        if std::env::var("HOLDFAST_GOLDEN").is_ok() && !path.exists() {
-            fs::write(&path, format!("{data}\n")).unwrap();
-        }
-        let golden = fs::read_to_string(&path).unwrap();
-        assert_eq!(data, golden.trim_end());
-        let read = decode(StreamKind::Restore, &name, schema, &golden).unwrap();
-        assert_eq!(read, event);
+        still_read_and_written(form, &Event::from(event));
     }
+}
+
+#[test]
+fn what_is_said_of_copies_and_places_is_still_read_and_still_written() {
+    let finding = |copy, damage| CopyFinding {
+        copy,
+        damage,
+        failure: Some(samples::failure()),
+    };
+    let passed = RunEvent::VerificationPassed {
+        verification: 4,
+        copies: vec![
+            CopyFinding {
+                copy: 0,
+                damage: None,
+                failure: None,
+            },
+            finding(1, Some(Damage::Missing)),
+            finding(2, None),
+        ],
+    };
+    let requested = RestoreEvent::Requested {
+        restore: RestoreId(4),
+        source: RestoreSource::Run {
+            run: RunId(12),
+            from: Some(1),
+            safety: None,
+        },
+        app: AppId(1),
+        service: "db".into(),
+        identity: None,
+    };
+    let after = RestoreEvent::Requested {
+        restore: RestoreId(4),
+        source: RestoreSource::Run {
+            run: RunId(12),
+            from: None,
+            safety: Some(RunId(13)),
+        },
+        app: AppId(1),
+        service: "db".into(),
+        identity: None,
+    };
+    for (form, event) in [
+        ("copies", Event::from(passed)),
+        ("place", Event::from(requested)),
+        ("safety", Event::from(after)),
+    ] {
+        still_read_and_written(form, &event);
+    }
+}
+
+fn still_read_and_written(form: &str, event: &Event) {
+    let (name, schema, data) = encode(event).unwrap();
+    let path = folder().join(format!("{name}.v{schema}.{form}.json"));
+    if std::env::var("HOLDFAST_GOLDEN").is_ok() && !path.exists() {
+        fs::write(&path, format!("{data}\n")).unwrap();
+    }
+    let golden = fs::read_to_string(&path).unwrap();
+    assert_eq!(data, golden.trim_end());
+    let read = decode(kind(event), &name, schema, &golden).unwrap();
+    assert_eq!(&read, event);
 }
 
 /// What a spec says only when it is set.
@@ -79,6 +136,15 @@ fn jitter_and_blackout_are_still_read_and_still_written() {
         ..samples::config_spec()
     };
     is_kept("blackout", spec);
+}
+
+#[test]
+fn labels_are_still_read_and_still_written() {
+    let spec = ConfigSpec {
+        labels: [("team".to_owned(), "shop".to_owned())].into(),
+        ..samples::config_spec()
+    };
+    is_kept("labels", spec);
 }
 
 #[test]
@@ -97,17 +163,7 @@ fn further_targets_are_still_read_and_still_written() {
 
 fn is_kept(form: &str, spec: ConfigSpec) {
     let event = Event::from(ConfigEvent::Changed { revision: 4, spec });
-    let (name, schema, data) = encode(&event).unwrap();
-    let path = folder().join(format!("{name}.v{schema}.{form}.json"));
-    if std::env::var("HOLDFAST_GOLDEN").is_ok() && !path.exists() {
-        fs::write(&path, format!("{data}\n")).unwrap();
-    }
-    let golden = fs::read_to_string(&path).unwrap();
-    assert_eq!(data, golden.trim_end());
-    assert_eq!(
-        decode(StreamKind::Config, &name, schema, &golden).unwrap(),
-        event
-    );
+    still_read_and_written(form, &event);
 }
 
 #[test]
@@ -125,10 +181,11 @@ fn forms_of_older_versions_are_raised() {
 
 #[test]
 fn every_event_has_a_golden_file() {
-    let domain = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/domain");
     let mut names = 0;
-    for file in fs::read_dir(domain).unwrap() {
-        let source = fs::read_to_string(file.unwrap().path()).unwrap();
+    for (file, source) in architecture::sources() {
+        if !file.starts_with("domain/") {
+            continue;
+        }
         let found = source.split("#[serde(rename = \"").skip(1);
         for name in found.filter_map(|rest| rest.split('"').next()) {
             if !name.contains('.') {

@@ -89,6 +89,7 @@ pub fn engine_args() -> EngineArgs {
         attempts: 2,
         private_targets: true,
         private_webhooks: true,
+        recovery_keys: Vec::new(),
         retry: 1,
         master_key_file: None,
     }
@@ -132,6 +133,22 @@ impl House {
         stall: u64,
         change: impl FnOnce(&mut Settings),
     ) -> Self {
+        Self::assemble(data, None, is_dump, stall, change).await
+    }
+
+    /// One that reaches the engine by this socket.
+    pub async fn through(socket: &std::path::Path) -> Self {
+        let data = TempDir::new().unwrap();
+        Self::assemble(data, socket.to_str(), pg_dump, 2, |_| {}).await
+    }
+
+    async fn assemble(
+        data: TempDir,
+        docker: Option<&str>,
+        is_dump: IsDump,
+        stall: u64,
+        change: impl FnOnce(&mut Settings),
+    ) -> Self {
         let args = DataArgs {
             data_dir: data.path().to_owned(),
         };
@@ -147,7 +164,7 @@ impl House {
         change(&mut config.settings);
         let faults = Faults::default();
         let engine = FaultyEngine {
-            inner: DockerEngine::connect(None)
+            inner: DockerEngine::connect(docker)
                 .unwrap()
                 .with_helper_image(BUSYBOX),
             fault: faults.engine.clone(),

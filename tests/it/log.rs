@@ -160,8 +160,9 @@ async fn a_refused_or_panicking_command_leaves_nothing() {
     let user = UserId(1);
     log.write(Cause::system("test"), move |unit| {
         Box::pin(async move {
-            unit.note(AuditEvent::LoggedIn { user }, Scope::default())
-                .await
+            let through = None;
+            let logged_in = AuditEvent::LoggedIn { user, through };
+            unit.note(logged_in, Scope::default()).await
         })
     })
     .await

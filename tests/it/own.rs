@@ -10,12 +10,11 @@ use std::{
     },
 };
 
-use holdfast::app::{ConfigInput, EncryptionInput};
 use reqwest::Method;
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
 
-use crate::{cli::holdfast, house::House, server::Server};
+use crate::{cli::holdfast, server::Server};
 
 const CONFIG: &str = "/api/system/backup/config";
 
@@ -310,23 +309,50 @@ async fn it_is_a_backup_like_any_other_but_belongs_to_admins() {
     }
 }
 
-/// Its copies are stored as they are, whatever a form that was made by hand asks for.
 #[tokio::test(flavor = "multi_thread")]
-async fn it_is_never_said_to_be_encrypted() {
-    let house = House::new().await;
-    let (recipient, _) = holdfast::app::new_key();
-    let input = ConfigInput {
-        schedule_cron: Some("0 3 * * *".to_owned()),
-        encryption: Some(EncryptionInput {
-            recipients: vec![recipient],
-            server_key: false,
-        }),
-        ..ConfigInput::default()
-    };
-    let set = house.holdfast.set_own_config(&house.caller, input, None);
-    set.await.unwrap();
-    let (spec, _) = house.holdfast.own_config(&house.caller).await.unwrap();
-    assert_eq!(spec.schedule_cron, "0 3 * * *");
-    assert_eq!(spec.encryption.all(), Vec::<String>::new());
-    house.close().await;
+async fn an_encrypted_one_comes_back_with_the_private_key_alone() {
+    let mut server = Server::start(&[]).await;
+    let user = json!({ "name": "anna", "role": "admin", "password": "correct horse battery" });
+    server.post("/api/users", user).await;
+    let (recipient, private) = holdfast::app::new_key();
+    let encryption = json!({ "recipients": [recipient], "server_key": true });
+    let said = server
+        .post(CONFIG, json!({ "encryption": encryption }))
+        .await;
+    let answered: Value = serde_json::from_str(said["encryption"].as_str().unwrap()).unwrap();
+    assert_eq!(answered, encryption);
+    issue(&server, "kept").await;
+    let (_, file) = backed_up(&server).await;
+    assert!(fs::read(&file).unwrap().starts_with(b"age-encryption.org"));
+    let by_hand = fs::read_to_string(format!("{}.json", file.display())).unwrap();
+    assert!(by_hand.contains("age -d -i key.txt"), "{by_hand}");
+
+    server.kill();
+    let before = digest(&server.data.path().join("holdfast.db"));
+    let (code, said) = restore(&server, &file);
+    assert!(code != 0 && said.contains("--identity"), "{said}");
+    let keys = server.data.path().join("key.txt");
+    let file = file.display().to_string();
+    let with = [
+        "system",
+        "restore",
+        "--identity",
+        keys.to_str().unwrap(),
+        &file,
+    ];
+    fs::write(&keys, holdfast::app::new_key().1.expose()).unwrap();
+    let refused = holdfast(server.data.path(), &with);
+    assert!(
+        refused.code != 0 && refused.err.contains("key"),
+        "{}",
+        refused.err
+    );
+    assert_eq!(digest(&server.data.path().join("holdfast.db")), before);
+
+    fs::write(&keys, private.expose()).unwrap();
+    fs::remove_file(server.data.path().join("holdfast.db")).unwrap();
+    let done = holdfast(server.data.path(), &with);
+    assert_eq!(done.code, 0, "{}", done.err);
+    server.restart().await;
+    assert_eq!(token_names(&server).await, ["kept"]);
 }

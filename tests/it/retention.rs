@@ -11,6 +11,7 @@ use holdfast::{
         forecast::forecast,
         ids::RunId,
         retention::{Brake, Gfs, Point, Retention, plan},
+        run::Run,
         schedule::Schedule,
     },
     readmodel::runs,
@@ -311,6 +312,45 @@ async fn promise_10_what_is_let_go_is_deleted_and_says_so() {
         );
     }
     assert_eq!(house.restore(second).await.status, "success");
+    let rebuilt = house.holdfast.rebuild().await.unwrap();
+    assert!(rebuilt.differed.is_empty(), "{rebuilt:?}");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_its_target_holds_fast_is_kept_and_nothing_fails_by_it() {
+    let project = format!("held-{}", std::process::id());
+    let _bed = postgres(crate::bed::POSTGRES, &project, &[]);
+    let house = House::new().await;
+    house.app("shop", &project).await;
+    let config = house
+        .config("shop", |input| input.retention_count = Some(1))
+        .await;
+    *house.faults.target.lock().unwrap() = Some((Fault::Hold, Scope::All));
+    let first = house.back_up(config).await.run_id();
+    assert_eq!(house.back_up(config).await.status, "success");
+
+    let mut head = house.holdfast.log().watch_head();
+    let held = loop {
+        let row = house.run(first).await;
+        if row.held.is_some() {
+            break row;
+        }
+        let waited = tokio::time::timeout(std::time::Duration::from_secs(30), head.changed()).await;
+        waited.expect("nobody said that it is held").unwrap();
+    };
+    assert!(held.held.unwrap().contains("the object is locked"));
+    assert_eq!((held.status.as_str(), held.pruned_at), ("success", None));
+    assert_eq!(files(&house), 4, "two artifacts, each with its manifest");
+    let (run, _) = house.holdfast.log().load::<Run>(first.0).await.unwrap();
+    assert!(run.expired && !run.pruned);
+
+    // The lock is over: the next time that it is asked, it goes.
+    house.heal();
+    house.holdfast.prune(first).await.unwrap();
+    let gone = house.run(first).await;
+    assert_eq!((gone.held, gone.pruned_at.is_some()), (None, true));
+    assert_eq!(files(&house), 2);
     let rebuilt = house.holdfast.rebuild().await.unwrap();
     assert!(rebuilt.differed.is_empty(), "{rebuilt:?}");
     house.close().await;

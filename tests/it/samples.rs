@@ -3,24 +3,28 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use holdfast::domain::{
-    access::{AccessEvent, Role, TokenSpec},
-    app::{AppEvent, AppSpec},
-    audit::AuditEvent,
-    config::{self, ConfigEvent, ConfigSpec, Retention, SecretRef},
-    event::Event,
-    failure::Failure,
-    grant::Grants,
-    hook::{HookOutcome, HookReport, Phase},
-    ids::{AppId, ConfigId, RestoreId, RunId, TokenId, UserId, WebhookId},
-    lateness::Overdue,
-    manifest::{Artifact, Compression, Fingerprint, Source},
-    restore::{Destination, Kept, RestoreEvent, RestoreSource, Step, Upload},
-    run::{FoundBackup, Obligation, Pin, RunEvent, Stage, Trigger},
-    slots::{MissedPolicy, Slots},
-    verification::Damage,
-    webhook::{Topic, WebhookEvent, WebhookSpec},
+use holdfast::{
+    domain::{
+        access::{AccessEvent, Role, TokenSpec},
+        app::{AppEvent, AppSpec},
+        audit::{AuditEvent, PrunedPiece, Pruning},
+        config::{self, ConfigEvent, ConfigSpec, Retention, SecretRef},
+        event::Event,
+        failure::Failure,
+        grant::Grants,
+        hook::{HookOutcome, HookReport, Phase},
+        ids::{AppId, ConfigId, RestoreId, RunId, TokenId, UserId, WebhookId},
+        lateness::Overdue,
+        manifest::{Artifact, Compression, Fingerprint, Source},
+        restore::{Destination, Kept, RestoreEvent, RestoreSource, Step, Upload},
+        run::{FoundBackup, Obligation, Pin, RunEvent, Stage, Trigger},
+        slots::{MissedPolicy, Slots},
+        verification::Damage,
+        webhook::{Topic, WebhookEvent, WebhookSpec},
+    },
+    log::LogKey,
 };
+use sha2::{Digest, Sha256};
 
 pub fn time() -> DateTime<Utc> {
     DateTime::from_timestamp_millis(1_795_000_000_123).unwrap()
@@ -63,6 +67,7 @@ pub fn config_spec() -> ConfigSpec {
         ping: None,
         jitter_seconds: 0,
         blackout: String::new(),
+        labels: BTreeMap::new(),
     }
 }
 
@@ -154,6 +159,30 @@ pub fn kept() -> Option<Kept> {
         size: Some(7),
         data: serde_json::json!({ "database": "hf_undo_4" }),
     })
+}
+
+/// Of nothing, by the server whose key has the seed 3: it holds in whatever log it stands.
+pub fn pruning() -> Pruning {
+    let key = LogKey::from_seed(&[3; 32]).unwrap();
+    let pieces = vec![PrunedPiece {
+        first: 0,
+        last: 0,
+        events: 0,
+        skeletons: hex::encode(Sha256::digest(b"holdfast.pruned-rows.v1\0")),
+        place: "S3 bucket backups".into(),
+        key: "holdfast-log/0123/1/000000000001-000000002000.jsonl.gz".into(),
+        sha256: "ee".repeat(32),
+    }];
+    let names = vec!["audit.logged_in".to_owned(), "audit.refused".to_owned()];
+    let said = serde_json::to_vec(&(time(), &names, &pieces)).unwrap();
+    let signature = key.sign(&[b"holdfast.log-pruned.v1\0", said.as_slice()].concat());
+    Pruning {
+        before: time(),
+        names,
+        pieces,
+        public_key: key.public(),
+        signature,
+    }
 }
 
 /// Every event there is, in an order that makes sense as one history.
@@ -272,8 +301,20 @@ pub fn all() -> Vec<Event> {
             failure: failure(),
             retry_at: time(),
         },
+        RunEvent::DeletionRefused {
+            refused: 1,
+            failure: failure(),
+            retry_at: time(),
+        },
+        RunEvent::CopyRetried {
+            copy: 0,
+            attempt: 3,
+        },
         RunEvent::Pruned {},
-        RunEvent::VerificationRequested { verification: 1 },
+        RunEvent::VerificationRequested {
+            verification: 1,
+            mend: false,
+        },
         RunEvent::VerificationRetryScheduled {
             verification: 1,
             failure: failure(),
@@ -282,15 +323,26 @@ pub fn all() -> Vec<Event> {
         RunEvent::ArtifactUnreadable {
             verification: 2,
             failure: failure(),
+            copies: vec![],
         },
-        RunEvent::VerificationRequested { verification: 3 },
+        RunEvent::VerificationRequested {
+            verification: 3,
+            mend: false,
+        },
         RunEvent::VerificationFailed {
             verification: 3,
             damage: Damage::Altered,
             failure: failure(),
+            copies: vec![],
         },
-        RunEvent::VerificationRequested { verification: 4 },
-        RunEvent::VerificationPassed { verification: 4 },
+        RunEvent::VerificationRequested {
+            verification: 4,
+            mend: true,
+        },
+        RunEvent::VerificationPassed {
+            verification: 4,
+            copies: vec![],
+        },
         RunEvent::Adopted {
             run: RunId(12),
             app,
@@ -334,6 +386,10 @@ pub fn all() -> Vec<Event> {
         },
         AccessEvent::SecondFactorAdded {},
         AccessEvent::SecondFactorRemoved {},
+        AccessEvent::Linked {
+            issuer: "https://id.example.org".into(),
+            subject: "248289761001".into(),
+        },
         AccessEvent::Disabled {},
         AccessEvent::Enabled {},
         AccessEvent::TokenRevoked { token: TokenId(2) },
@@ -341,7 +397,10 @@ pub fn all() -> Vec<Event> {
     ];
     events.extend(access.map(Event::from));
     let audit = [
-        AuditEvent::LoggedIn { user: UserId(1) },
+        AuditEvent::LoggedIn {
+            user: UserId(1),
+            through: None,
+        },
         AuditEvent::LoginRefused { name: "eve".into() },
         AuditEvent::LoggedOut { user: UserId(1) },
         AuditEvent::SessionEnded { user: UserId(1) },
@@ -360,8 +419,20 @@ pub fn all() -> Vec<Event> {
             position: 98,
             copied_at: time(),
         },
+        AuditEvent::LogPruned(pruning()),
+        AuditEvent::MasterKeyRotated {
+            from: "0123456789abcdef".into(),
+            to: "fedcba9876543210".into(),
+            secrets: 12,
+            instance: "ab".repeat(16),
+        },
         AuditEvent::Exported {},
         AuditEvent::Rebuilt { events: 99 },
+        AuditEvent::StrayDeleted {
+            place: "Local storage (/srv/backups)".into(),
+            key: "shop/3/db-20261122-020304.sql.gz".into(),
+            size: 12,
+        },
         AuditEvent::Recovered {
             events: 99,
             instance: "ab".repeat(16),
@@ -429,7 +500,11 @@ fn restore_events(app: AppId) -> [RestoreEvent; 15] {
     [
         RestoreEvent::Requested {
             restore: RestoreId(4),
-            source: RestoreSource::Run { run: RunId(12) },
+            source: RestoreSource::Run {
+                run: RunId(12),
+                from: None,
+                safety: None,
+            },
             app,
             service: "db".into(),
             identity: None,

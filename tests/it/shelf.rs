@@ -155,7 +155,9 @@ impl Shelf {
     pub async fn begin(&self, like: RunId) -> RunId {
         let done = self.run(like).await;
         let run = like.0 + 1;
-        let commands = beginning(run, Box::new(done.pin().unwrap()));
+        let mut pin = Box::new(done.pin().unwrap());
+        pin.key = format!("shop/1/shop-db-{run:06}.sql.gz");
+        let commands = beginning(run, pin);
         self.tell(run, commands.into()).await
     }
 

@@ -50,6 +50,13 @@ fn tell(run: &mut Run, command: VerificationCommand) -> Result<Vec<RunEvent>, Re
     Ok(events)
 }
 
+fn pass(verification: u32) -> VerificationCommand {
+    VerificationCommand::Pass {
+        verification,
+        copies: vec![],
+    }
+}
+
 #[test]
 fn a_try_that_is_not_the_present_one_has_no_say() {
     let mut run = stored();
@@ -62,13 +69,14 @@ fn a_try_that_is_not_the_present_one_has_no_say() {
         verification,
         failure: samples::failure(),
         retry_at,
+        copies: vec![],
     };
     tell(&mut run, put_off(1, Some(samples::time()))).unwrap();
     assert_eq!(
         (run.verification.due(), run.verification.unanswered()),
         (Some(2), 1)
     );
-    let late = tell(&mut run, VerificationCommand::Pass { verification: 1 });
+    let late = tell(&mut run, pass(1));
     assert!(matches!(late, Err(Refusal::Stale { .. })), "{late:?}");
     let unreadable = tell(&mut run, put_off(2, None)).unwrap();
     assert!(matches!(
@@ -85,11 +93,12 @@ fn a_try_that_is_not_the_present_one_has_no_say() {
         verification: 3,
         damage: Damage::Altered,
         failure: samples::failure(),
+        copies: vec![],
     };
     tell(&mut run, fail).unwrap();
     assert_eq!(run.verification.damage, Some(Damage::Altered));
     tell(&mut run, VerificationCommand::Request).unwrap();
-    tell(&mut run, VerificationCommand::Pass { verification: 4 }).unwrap();
+    tell(&mut run, pass(4)).unwrap();
     assert_eq!(run.verification.damage, None);
 
     // Let go while it is read: whatever that found, nobody counts on it any more.
@@ -97,7 +106,7 @@ fn a_try_that_is_not_the_present_one_has_no_say() {
     run.evolve(&RunEvent::Expired {
         rule: crate::shelf::spec().retention,
     });
-    let late = tell(&mut run, VerificationCommand::Pass { verification: 5 });
+    let late = tell(&mut run, pass(5));
     assert!(matches!(late, Err(Refusal::Stale { .. })), "{late:?}");
     let none = tell(&mut run, VerificationCommand::Request);
     assert!(matches!(none, Err(Refusal::Conflict(_))), "{none:?}");
@@ -111,6 +120,7 @@ fn a_permanent_refusal_is_not_asked_again() {
         verification: 1,
         failure: Failure::permanent("the key was refused", "enter it again"),
         retry_at: Some(samples::time()),
+        copies: vec![],
     };
     let events = tell(&mut run, put_off).unwrap();
     assert!(matches!(events[..], [RunEvent::ArtifactUnreadable { .. }]));

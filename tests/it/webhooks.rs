@@ -2,6 +2,7 @@
 //! server may go.
 
 mod channels;
+mod encrypted;
 mod kills;
 mod mail;
 mod pings;

@@ -29,9 +29,9 @@ SUMS
     npm install --prefix bundler "${quietly[@]}" "$bundler"
     # One file starts in a third of the time of some thousand.
     bundler/node_modules/.bin/esbuild shell/node_modules/mongosh/bin/mongosh.js --bundle --minify \
-      --platform=node --target=node20 --log-level=error --outfile=context/mongosh "${absent[@]/#/--external:}"
+      --platform=node --target=node20 --log-level=error --outfile=context/mongosh.js "${absent[@]/#/--external:}"
   )
-  cp Dockerfile mongod.py entrypoint.sh "$work/context/"
+  cp Dockerfile mongosh mongod.py entrypoint.sh "$work/context/"
 }
 
 need_commands npm unzip

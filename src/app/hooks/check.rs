@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    app::{Holdfast, configs::one_of, sites},
+    app::{Holdfast, sites},
     docker::Container,
     domain::{
         config::ConfigSpec,
-        failure::FieldErrors,
+        failure::{FieldErrors, one_of},
         hook::{Hook, Phase},
     },
     hook,

@@ -16,6 +16,7 @@ use crate::{
     app::{
         AppError, Holdfast,
         backup::{AttemptError, RunStages, internal},
+        encryption,
         runs::job_name,
     },
     docker::Container,
@@ -25,12 +26,9 @@ use crate::{
         manifest::{Manifest, Source},
         run::{Pin, Run},
     },
-    engine::{
-        backup::{self, Aftermath, Around, Order, Subject},
-        codec::Keys,
-    },
+    engine::backup::{self, Aftermath, Around, Order, Subject},
     readmodel::configs,
-    strategy::{Dumped, Options, Probe, Sink, Site, StrategyError, Validator},
+    strategy::{Dumped, Options, Probe, Sink, Site, StrategyError, Validator, by_hand},
 };
 
 impl Holdfast {
@@ -77,8 +75,8 @@ impl Holdfast {
             source,
             target: target.clone(),
             key: key.clone(),
-            packing: spec.compression.into(),
-            keys: Keys::default(),
+            packing: encryption::packing(&spec)?,
+            keys: self.own_keys(&spec).await?,
             verify: spec.verify_upload,
             estimate: self.estimate(run.config).await?,
             started_at,
@@ -156,13 +154,8 @@ impl Subject for Database {
     }
 
     fn by_hand(&self, manifest: &Manifest, file: &str) -> Vec<String> {
-        let unpack = match manifest.artifact.compression.suffix() {
-            ".gz" => format!("gunzip -c {file} > holdfast.db"),
-            ".zst" => format!("zstd -dc {file} > holdfast.db"),
-            _ => format!("cp {file} holdfast.db"),
-        };
         vec![
-            unpack,
+            format!("{} > holdfast.db", by_hand::read(manifest, file)),
             "sqlite3 holdfast.db 'PRAGMA integrity_check'".to_owned(),
             "# with the server stopped, and with the master key that it had:".to_owned(),
             "holdfast --data-dir /var/lib/holdfast system restore holdfast.db".to_owned(),

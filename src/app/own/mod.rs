@@ -70,6 +70,8 @@ impl Holdfast {
         compact: Option<bool>,
     ) -> Result<()> {
         let (mut spec, row) = self.own_config(caller).await?;
+        let revision = row.as_ref().map_or(0, |row| row.revision);
+        let revision = u32::try_from(revision).unwrap_or_default();
         if let Some(compact) = compact {
             let said = compact.then(|| (COMPACT.to_owned(), true.to_string()));
             spec.options = said.into_iter().collect();
@@ -85,8 +87,8 @@ impl Holdfast {
             pre_hooks: None,
             post_hooks: None,
             ping_url: None,
-            // Its copies are stored as they are; a config must not say otherwise.
-            encryption: None,
+            labels: None,
+            revision: None,
             ..input
         };
         let draft = Draft::merge(spec, input)?;
@@ -106,7 +108,7 @@ impl Holdfast {
                         // What came due under the old schedule ends under it.
                         while slots::settle_due(unit, config).await? {}
                         let spec = draft.seal(&vault, unit).await?;
-                        ConfigCommand::Change { spec }
+                        ConfigCommand::Change { revision, spec }
                     };
                     unit.execute::<Config>(config.0, command).await
                 })

@@ -5,6 +5,7 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    pin::Pin,
 };
 
 use chrono::{DateTime, Utc};
@@ -14,7 +15,11 @@ use tokio_util::io::ReaderStream;
 
 use super::copy::{Spool, sweep};
 use crate::{
-    engine::{codec, intake},
+    domain::{manifest::Compression, secret::Secret},
+    engine::{
+        codec::{self, Keys},
+        intake,
+    },
     log::{self, CopyError, Examined},
 };
 
@@ -36,14 +41,18 @@ pub enum ReplaceError {
     Refused(PathBuf, CopyError),
     #[error("{0} cannot be unpacked: {1}. Nothing was changed")]
     Unpack(PathBuf, io::Error),
+    #[error("the private key cannot be used: {0}. Nothing was changed")]
+    Identity(String),
     #[error("{0}: {1}")]
     Place(PathBuf, io::Error),
 }
 
-/// The caller holds the data folder's lock. `file` is a database, or one packed by gzip or zstd.
+/// The caller holds the data folder's lock. `file` is a database, or one packed by gzip or zstd, and
+/// encrypted to a key of `identity` perhaps.
 pub async fn replace_database(
     data_dir: &Path,
     file: &Path,
+    identity: Option<&Secret>,
     now: DateTime<Utc>,
 ) -> Result<Replaced, ReplaceError> {
     sweep(data_dir);
@@ -52,7 +61,11 @@ pub async fn replace_database(
         let merged = log::merge(file, fresh.path()).await;
         merged.map_err(|error| ReplaceError::Refused(file.to_owned(), error))?;
     } else {
-        let unpacked = unpack(file, fresh.path()).await;
+        let keys = identity.map(Keys::parse).transpose();
+        let keys = keys
+            .map_err(|problem| ReplaceError::Identity(problem.to_string()))?
+            .unwrap_or_default();
+        let unpacked = unpack(file, keys, fresh.path()).await;
         unpacked.map_err(|error| ReplaceError::Unpack(file.to_owned(), error))?;
     }
     let examined = log::examine(fresh.path()).await;
@@ -64,10 +77,22 @@ pub async fn replace_database(
     Ok(Replaced { examined, before })
 }
 
-async fn unpack(file: &Path, into: &Path) -> io::Result<()> {
+async fn unpack(file: &Path, keys: Keys, into: &Path) -> io::Result<()> {
     let stored = tokio::fs::File::open(file).await?;
-    let start = intake::start_of(file)?;
-    let stored = ReaderStream::new(stored).boxed();
+    let mut start = intake::start_of(file)?;
+    let mut stored = ReaderStream::new(stored).boxed();
+    if start.starts_with(codec::MAGIC) {
+        if keys.is_empty() {
+            let problem = "it is encrypted; name the file of a private key with --identity";
+            return Err(io::Error::other(problem));
+        }
+        let mut packed = codec::decode(Compression::None, Some(keys), stored, None).peekable();
+        start = match Pin::new(&mut packed).peek().await {
+            Some(Ok(chunk)) => chunk.to_vec(),
+            _ => Vec::new(), // said when it is read
+        };
+        stored = packed.boxed();
+    }
     let mut raw = codec::decode(intake::packed_by(&start), None, stored, None);
     let mut out = tokio::fs::File::create_new(into).await?;
     while let Some(chunk) = raw.next().await {

@@ -57,15 +57,24 @@ const KNOWN: &[Known] = &[
         "The server took the dump's cursor away; it is tried again.",
     ),
     ("out of memory", true, "Give the container more memory."),
+    (
+        CRASH,
+        true,
+        "The tool has a race: when one collection cannot be read, it may crash before it says why. The server's log says it; trying again often does.",
+    ),
 ];
+
+/// How a Go program begins its last words. A stack trace follows, which nobody should have to read.
+const CRASH: &str = "panic: ";
 
 /// What `program` complained about. `what` says what it was to do. `text` is its stderr, masked.
 pub fn complaint(what: &str, program: &str, code: i64, text: &str) -> StrategyError {
     // One that was killed said nothing of it: its last line is of its progress.
-    let essence = match (essence(text), code) {
+    let essence = match (essence(text), crash(text)) {
         (Some(essence), _) => essence,
-        (None, 128..) => format!("{program} was killed by signal {}", code - 128),
-        (None, _) => last_line(text)
+        (None, Some(crash)) => format!("{program} crashed: {crash}"),
+        (None, None) if code >= 128 => format!("{program} was killed by signal {}", code - 128),
+        (None, None) => last_line(text)
             .unwrap_or_else(|| format!("{program} ended with status {code} and said nothing")),
     };
     let known = KNOWN.iter().find(|(words, ..)| text.contains(words));
@@ -94,6 +103,10 @@ fn essence(text: &str) -> Option<String> {
         }
     }
     None
+}
+
+fn crash(text: &str) -> Option<&str> {
+    text.lines().find_map(|line| line.strip_prefix(CRASH))
 }
 
 fn last_line(text: &str) -> Option<String> {
@@ -167,6 +180,14 @@ mod tests {
                 format!("{time}done dumping shop.things (3000 documents)\n"),
                 137,
                 "killed by signal 9",
+                true,
+            ),
+            (
+                format!(
+                    "{time}writing shop.things to archive on stdout\npanic: send on closed channel\n\ngoroutine 60 [running]:\ngithub.com/mongodb/mongo-tools/common/archive.(*MuxIn).Open(0xc000024500)\n\tmultiplexer.go:282 +0x2c5\n"
+                ),
+                2,
+                "mongodump crashed: send on closed channel",
                 true,
             ),
             (

@@ -53,6 +53,10 @@ impl Strategy for Sqlite {
         "database"
     }
 
+    fn takes_paths(&self) -> bool {
+        true
+    }
+
     fn extension(&self, options: &Options) -> &'static str {
         if options.paths.len() > 1 { "tar" } else { "db" }
     }

@@ -62,6 +62,10 @@ impl Strategy for Volume {
         "folder"
     }
 
+    fn takes_paths(&self) -> bool {
+        true
+    }
+
     fn extension(&self, _options: &Options) -> &'static str {
         "tar"
     }

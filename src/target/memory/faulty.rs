@@ -43,6 +43,8 @@ pub enum Fault {
         reached: CancellationToken,
         release: CancellationToken,
     },
+    /// Deletes nothing (an object lock, a policy): permanent.
+    Hold,
     /// Answers a whole put with an error, though all is stored and stays: a lost answer.
     LoseAnswer,
     /// Reading breaks off with an error after so many bytes: temporary.
@@ -209,7 +211,7 @@ impl Target for Faulty {
                 self.inner.put(key, body, size_hint).await?;
                 Err(self.unavailable())
             }
-            Some(Fault::FailReadAfter(_) | Fault::CorruptRead(_)) | None => {
+            Some(Fault::FailReadAfter(_) | Fault::CorruptRead(_) | Fault::Hold) | None => {
                 self.inner.put(key, body, size_hint).await
             }
         }
@@ -238,6 +240,12 @@ impl Target for Faulty {
     }
 
     async fn delete(&self, key: &Key) -> Result<(), TargetError> {
+        if matches!(self.fault(key), Some(Fault::Hold)) {
+            return Err(TargetError::Refused {
+                at: self.describe(),
+                reason: "the object is locked".to_owned(),
+            });
+        }
         self.inner.delete(key).await
     }
 

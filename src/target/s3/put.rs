@@ -116,7 +116,8 @@ impl Work {
     async fn put_whole(&mut self, bytes: Bytes, digest: String) -> Result<(), TargetError> {
         let (store, key, mark) = (self.store.clone(), self.key.clone(), self.mark.clone());
         self.commit(async move {
-            for condition in [Some("*"), None] {
+            let name = store.name();
+            for condition in quirks::conditions(&name) {
                 let request = store.client().put_object();
                 let request = request
                     .bucket(&store.bucket().name)
@@ -129,7 +130,9 @@ impl Work {
                     .config_override(store.sending(bytes.len()));
                 match request.send().await {
                     Ok(_) => break,
-                    Err(error) if condition.is_some() && is_unknown(&error) => {}
+                    Err(error) if condition.is_some() && is_unknown(&error) => {
+                        quirks::knows_no_condition(&name);
+                    }
                     Err(error) => return Err(store.told(key.as_str(), &error)),
                 }
             }
@@ -221,7 +224,8 @@ impl Work {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(done));
         let parts = parts.build();
         self.commit(async move {
-            for condition in [Some("*"), None] {
+            let name = store.name();
+            for condition in quirks::conditions(&name) {
                 let request = store.client().complete_multipart_upload();
                 let request = request
                     .bucket(&store.bucket().name)
@@ -233,7 +237,9 @@ impl Work {
                     .config_override(store.sending(0));
                 match request.send().await {
                     Ok(_) => break,
-                    Err(error) if condition.is_some() && is_unknown(&error) => {}
+                    Err(error) if condition.is_some() && is_unknown(&error) => {
+                        quirks::knows_no_condition(&name);
+                    }
                     Err(error) => return Err(store.told(key.as_str(), &error)),
                 }
             }

@@ -113,9 +113,14 @@ impl Store {
 
     /// Names the object among those of all buckets.
     pub fn place(&self, key: &Key) -> String {
+        format!("{} {}", self.name(), self.object(key))
+    }
+
+    /// Endpoint and bucket.
+    pub fn name(&self) -> String {
         let bucket = &self.0.bucket;
         let endpoint = bucket.endpoint.as_deref().unwrap_or_default();
-        format!("{endpoint} {} {}", bucket.name, self.object(key))
+        format!("{endpoint} {}", bucket.name)
     }
 
     /// How a request that sends so many bytes is timed. A client cannot see how far its bytes came,

@@ -36,9 +36,12 @@ pub struct Entry {
     /// Position of the event that this one follows from.
     causation: Option<i64>,
     at: Time,
+    /// `null` when it was pruned.
     data: Value,
     /// What a change of settings changed; only when one event is asked for.
     changes: Option<Vec<Change>>,
+    /// Where `data` lies that was pruned here; only when one event is asked for.
+    pruned_to: Option<Elsewhere>,
     /// Of this event and all before it.
     hash: String,
 }
@@ -52,6 +55,27 @@ pub struct Change {
     /// `null` when there was nothing.
     before: Value,
     after: Value,
+}
+
+/// A sealed segment of the log, in a target.
+#[derive(Object)]
+#[oai(read_only_all)]
+pub struct Elsewhere {
+    /// Position of the event that says so.
+    pruning: i64,
+    /// In words.
+    target: String,
+    key: String,
+}
+
+impl From<app::DetailPlace> for Elsewhere {
+    fn from(it: app::DetailPlace) -> Self {
+        Self {
+            pruning: it.pruning,
+            target: it.place,
+            key: it.key,
+        }
+    }
 }
 
 impl From<app::Change> for Change {
@@ -102,6 +126,7 @@ impl From<Recorded> for Entry {
             at: event.at.into(),
             data: serde_json::from_str(&event.data).unwrap_or_default(),
             changes: None,
+            pruned_to: None,
             hash: event.hash,
         }
     }
@@ -148,7 +173,9 @@ impl Activity {
     async fn get_activity(&self, visit: Visit, position: Path<i64>) -> Answer<Entry> {
         let event = visit.holdfast.event(&visit.caller, *position).await?;
         let changes = visit.holdfast.changes(&visit.caller, &event).await?;
+        let pruned_to = visit.holdfast.detail_of(&event).await?;
         let mut entry = Entry::from(event);
+        entry.pruned_to = pruned_to.map(Into::into);
         entry.changes = Some(changes.into_iter().map(Into::into).collect());
         Ok(Json(entry))
     }

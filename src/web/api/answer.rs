@@ -133,3 +133,28 @@ impl IntoResponse for Stream {
         self.0
     }
 }
+
+/// 200 with events for as long as there may be more.
+pub struct Events(pub Response);
+
+impl ApiResponse for Events {
+    fn meta() -> MetaResponses {
+        let content = MetaMediaType {
+            content_type: "text/event-stream",
+            schema: MetaSchemaRef::Inline(Box::new(MetaSchema::new("string"))),
+        };
+        meta(
+            200,
+            "The events, each with a JSON object as its data.",
+            vec![content],
+        )
+    }
+
+    fn register(_: &mut Registry) {}
+}
+
+impl IntoResponse for Events {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}

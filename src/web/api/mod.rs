@@ -10,6 +10,7 @@ mod activity;
 mod answer;
 mod apikeys;
 mod apps;
+mod artifacts;
 mod audit;
 mod body;
 mod called;
@@ -17,10 +18,12 @@ mod configs;
 mod detect;
 mod error;
 pub mod own;
+mod pings;
 mod queries;
 mod restores;
 mod runs;
 mod session;
+mod statuses;
 mod summary;
 mod system;
 mod trials;
@@ -55,19 +58,28 @@ pub fn hooks() -> impl Endpoint {
 
 /// The OpenAPI document.
 pub fn document() -> String {
-    service().spec()
+    let Ok(mut document) = serde_json::from_str(&service().spec()) else {
+        return service().spec();
+    };
+    statuses::narrow(&mut document);
+    format!("{document:#}")
 }
 
 fn service() -> OpenApiService<impl poem_openapi::OpenApi, ()> {
     let parts = (
         apps::Apps,
-        (configs::Configs, trials::Trials),
+        (configs::Configs, pings::Pings, trials::Trials),
         runs::Runs,
         (restores::Restores, uploads::Uploads),
         (detect::Detection, summary::Overview),
-        (activity::Activity, audit::Audit),
+        (activity::Activity, audit::Audit, audit::AuditDetail),
         (users::Users, apikeys::ApiKeys, session::Sessions),
-        (system::System, own::OwnBackups, webhooks::Webhooks),
+        (
+            system::System,
+            artifacts::InTargets,
+            own::OwnBackups,
+            webhooks::Webhooks,
+        ),
     );
     OpenApiService::new(parts, "Holdfast", env!("CARGO_PKG_VERSION"))
         .description("Backs up and restores what lives in Docker containers.")

@@ -13,8 +13,8 @@ use super::{
     answer::{Accepted, Answer, Stream},
     body::{Body, Loose, MaybeBody, Nothing},
     configs::{
-        input::Setting,
-        output::{next_run, target_settings},
+        input::{Encryption, Setting, or_none},
+        output::{encryption, next_run, target_settings},
     },
     error::ApiError,
     runs::{RunRequested, output::Run, page_size},
@@ -49,6 +49,10 @@ pub struct OwnConfigInput {
     target_config_json: Option<Loose<BTreeMap<String, Setting>>>,
     /// `gzip`, `zstd` or `none`.
     compression: Option<String>,
+    /// `{"recipients": ["age1…"], "server_key": true}`, as in a config. The server's own key lies in what
+    /// is backed up: only the private half of a recipient brings it back.
+    #[serde(deserialize_with = "or_none")]
+    encryption: Option<Loose<Encryption>>,
     /// `count`, `time` or `gfs`.
     retention_mode: Option<String>,
     retention_count: Option<u32>,
@@ -77,6 +81,8 @@ pub struct OwnConfig {
     /// JSON object, as text; secrets are masked.
     target_config_json: String,
     compression: String,
+    /// JSON object `{recipients, server_key}`, as text; without recipients nothing is encrypted.
+    encryption: String,
     retention_mode: String,
     retention_count: u32,
     retention_days: u32,
@@ -227,6 +233,7 @@ async fn config(visit: &Visit) -> Answer<OwnConfig> {
         compact: own::is_compact(&spec),
         next_run_at: next_run(ConfigId::OWN, &spec, now).map(Into::into),
         target_config_json: target_settings(&spec),
+        encryption: encryption(&spec),
         compression: spec.compression.name().to_owned(),
         retention_mode: spec.retention.mode().to_owned(),
         retention_count: count,
@@ -262,6 +269,7 @@ impl From<OwnConfigInput> for ConfigInput {
             missed_window: sent.missed_window,
             enabled: sent.enabled,
             compression: sent.compression,
+            encryption: sent.encryption.map(|Loose(sent)| sent.into()),
             retention_mode: sent.retention_mode,
             retention_count: sent.retention_count,
             retention_days: sent.retention_days,

@@ -35,12 +35,24 @@ pub struct RestoreBody {
     /// The private key that opens an encrypted backup (`AGE-SECRET-KEY-1…`, or a file with such lines),
     /// where the server has none of its own for it. Forgotten when the restore is over.
     identity: Option<String>,
+    /// Where the backup is read from: 0 is its first target, 1 the first of the run's `copies`, and so on.
+    /// From the first that has it when absent.
+    from: Option<u32>,
+    /// `in_place`, the only one there is: loaded beside, compared, then exchanged with what is there, which is
+    /// kept for an undo. What a restore would do is told without one by `restore-preview`.
+    mode: Option<String>,
+    /// Back up what is there first, by the config that made the backup: the restore begins once that run is
+    /// good, and fails with nothing touched when it is not. What is there is kept for an undo anyhow, for some
+    /// time and in the service itself.
+    safety_backup: Option<bool>,
 }
 
 #[derive(Object)]
-#[oai(read_only_all)]
+#[oai(read_only_all, skip_serializing_if_is_none)]
 pub struct RestoreRequested {
     restore_id: i64,
+    /// The safety backup that goes before it.
+    safety_run_id: Option<i64>,
 }
 
 pub struct Restores;
@@ -62,15 +74,25 @@ impl Restores {
         id: Path<i64>,
         body: MaybeBody<RestoreBody>,
     ) -> Result<Accepted<RestoreRequested>, ApiError> {
+        if body.0.mode.is_some_and(|mode| mode != "in_place") {
+            let problem = "use in_place; restore-preview tells what it would do, verification whether the \
+                           backup is whole";
+            return Err(ApiError::invalid("mode", problem));
+        }
         let input = RestoreInput {
             service: body.0.service,
             identity: body.0.identity.map(Secret::new),
+            from: body.0.from,
+            safety_backup: body.0.safety_backup.unwrap_or(false),
         };
-        let restore = visit
+        let requested = visit
             .holdfast
-            .request_restore(&visit.caller, RunId(*id), input)
+            .request_safe_restore(&visit.caller, RunId(*id), input)
             .await?;
-        Ok(accepted(restore))
+        Ok(Accepted(RestoreRequested {
+            restore_id: requested.restore.0,
+            safety_run_id: requested.safety.map(|run| run.0),
+        }))
     }
 
     /// What a restore of this run would bring back, and what it would replace
@@ -85,10 +107,12 @@ impl Restores {
         id: Path<i64>,
         /// Another service of the same app; the one that was backed up when absent
         service: Query<Option<String>>,
+        /// Where the backup is read from, as for the restore
+        from: Query<Option<u32>>,
     ) -> Answer<RestorePreview> {
         let preview = visit
             .holdfast
-            .preview_restore(&visit.caller, RunId(*id), service.0)
+            .preview_restore(&visit.caller, RunId(*id), service.0, from.0)
             .await?;
         Ok(Json(preview.into()))
     }
@@ -162,5 +186,8 @@ impl Restores {
 }
 
 pub fn accepted(id: RestoreId) -> Accepted<RestoreRequested> {
-    Accepted(RestoreRequested { restore_id: id.0 })
+    Accepted(RestoreRequested {
+        restore_id: id.0,
+        safety_run_id: None,
+    })
 }

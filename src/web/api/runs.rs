@@ -1,8 +1,10 @@
 //! Runs: one backup each, from the wish for it to its proven end.
 
 mod download;
+mod log;
 pub(super) mod output;
 
+use poem::web::Data;
 use poem_openapi::{
     Object, OpenApi,
     param::{Header, Path, Query},
@@ -11,15 +13,19 @@ use poem_openapi::{
 
 use self::output::Run;
 use super::{
-    answer::{Accepted, Answer, Stream},
+    answer::{Accepted, Answer, Events, Stream},
     body::{MaybeBody, Nothing},
     error::ApiError,
     visit::Visit,
 };
 use crate::{
     app::AppError,
-    domain::ids::{ConfigId, RunId},
+    domain::{
+        failure::one_of,
+        ids::{ConfigId, RunId},
+    },
     readmodel::runs::{self, Filter},
+    web::Web,
 };
 
 const STATUSES: [&str; 5] = ["queued", "running", "success", "failed", "cancelled"];
@@ -146,6 +152,31 @@ impl Runs {
         Ok(Json(Run::from(run).at(progress)))
     }
 
+    /// What a run does, as it does it
+    ///
+    /// Server-sent events: first what happened, then what happens. `entry` is an event of the log, as in
+    /// `/activity`, with its position as the id; `progress` says how far the run is; `end`, the run as it then
+    /// is, comes last. A client that comes back with `Last-Event-ID` gets what came after it.
+    #[oai(
+        path = "/backups/runs/:id/log",
+        method = "get",
+        operation_id = "follow_run"
+    )]
+    async fn follow_run(
+        &self,
+        visit: Visit,
+        web: Data<&Web>,
+        id: Path<i64>,
+        /// `false`: only what happened until now
+        #[oai(default = "yes")]
+        follow: Query<bool>,
+        /// Position of the last entry that is known
+        #[oai(name = "Last-Event-ID")]
+        last: Header<Option<i64>>,
+    ) -> Result<Events, ApiError> {
+        log::answer(visit, web.0, RunId(*id), last.0, *follow).await
+    }
+
     /// The artifact, as it is stored
     #[oai(
         path = "/backups/runs/:id/download",
@@ -193,8 +224,34 @@ impl Runs {
         Ok(Accepted(RunRequested { run_id: *id }))
     }
 
+    /// Makes a copy of the artifact now, or anew
+    ///
+    /// `copy` is the place among the run's `copies`, from 1. One that waits for its next attempt begins at once;
+    /// one that was found damaged or missing is made again, and what is left of it goes only when what takes
+    /// its place was read whole. 0 is the first target: what was found damaged or missing there is brought back
+    /// from a copy, and read again; `verification` tells when that is over.
+    #[oai(
+        path = "/backups/runs/:id/copies/:copy",
+        method = "post",
+        operation_id = "copy_run"
+    )]
+    async fn copy_run(
+        &self,
+        visit: Visit,
+        id: Path<i64>,
+        copy: Path<u32>,
+        _nothing: MaybeBody<Nothing>,
+    ) -> Result<Accepted<RunRequested>, ApiError> {
+        visit
+            .holdfast
+            .copy_again(&visit.caller, RunId(*id), *copy)
+            .await?;
+        Ok(Accepted(RunRequested { run_id: *id }))
+    }
+
     /// Reads the stored artifact again and judges it as a restore would
     ///
+    /// So is every copy of it that is stored.
     /// What came out stands in `verification` of the run once it is over.
     #[oai(
         path = "/backups/runs/:id/verification",
@@ -220,11 +277,12 @@ fn known_status(status: Option<String>) -> Result<Vec<String>, ApiError> {
     match status {
         None => Ok(vec![]),
         Some(status) if STATUSES.contains(&status.as_str()) => Ok(runs::answered_as(&status)),
-        Some(_) => Err(ApiError::invalid(
-            "status",
-            format!("use one of: {}", STATUSES.join(", ")),
-        )),
+        Some(_) => Err(ApiError::invalid("status", one_of(STATUSES))),
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// How many to answer.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     app::{GrantInput, UserChange},
-    domain::{access::Role, ids::UserId, secret::Secret},
+    domain::{access::Role, failure::one_of, ids::UserId, secret::Secret},
     readmodel::users,
 };
 
@@ -201,8 +201,5 @@ impl Users {
 
 /// The role of that name.
 pub fn role(name: &str) -> Result<Role, ApiError> {
-    Role::parse(name).ok_or_else(|| {
-        let names = Role::ALL.map(Role::name).join(", ");
-        ApiError::invalid("role", format!("use one of: {names}"))
-    })
+    Role::parse(name).ok_or_else(|| ApiError::invalid("role", one_of(Role::ALL.map(Role::name))))
 }

@@ -37,6 +37,8 @@ pub struct Webhook {
     url: String,
     events: Vec<String>,
     enabled: bool,
+    /// It has a secret, to sign with or to log in with.
+    secret_set: bool,
     created_at: Time,
     updated_at: Time,
     /// Only in the answer that made it; it cannot be shown again.
@@ -86,7 +88,7 @@ pub struct Tested {
     error: Option<String>,
 }
 
-/// Something that was or is to be told to a webhook.
+/// Something that was or is to be told to a webhook, or to the ping address of a config.
 #[derive(Object)]
 #[oai(read_only_all, skip_serializing_if_is_none)]
 pub struct Delivery {
@@ -121,6 +123,7 @@ impl Webhook {
                 names.collect()
             }),
             enabled: spec.is_some_and(|it| it.enabled),
+            secret_set: spec.is_some_and(|it| it.secret.is_some()),
             created_at: Time::of(row.created_at),
             updated_at: Time::of(row.updated_at),
             secret: made.map(|secret| secret.expose().clone()),

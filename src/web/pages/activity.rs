@@ -18,11 +18,16 @@ use crate::{
         parts::{self, Icon},
         request::Visit,
         sentences::{self, Names},
-        words::Moment,
+        words::{self, Moment},
     },
 };
 
 const ROWS: u64 = 50;
+/// A search reads so many events at a time, and goes so far back at once.
+const BATCH: u64 = 500;
+const SEARCHED: usize = 5_000;
+/// Letters of what is searched for.
+const SEARCH: usize = 100;
 
 /// What can be picked: name in the address, label, the kinds of streams it shows.
 const KINDS: [(&str, &str, &[StreamKind]); 5] = [
@@ -49,6 +54,11 @@ struct Content {
     kinds: Vec<(String, &'static str, bool)>,
     rows: Vec<Row>,
     older: Option<String>,
+    kind: &'static str,
+    q: String,
+    /// How many events a search went through.
+    looked: String,
+    can_export: bool,
 }
 
 #[derive(Debug)]
@@ -69,6 +79,8 @@ struct Row {
 struct Asked {
     #[serde(default)]
     kind: String,
+    #[serde(default)]
+    q: String,
     before: Option<i64>,
 }
 
@@ -96,17 +108,8 @@ async fn list(
         .iter()
         .find(|(name, ..)| *name == asked.kind)
         .unwrap_or(&KINDS[0]);
-    let filter = Filter {
-        app: app.map(apps::Model::app_id),
-        kinds: kinds.to_vec(),
-        before: asked.before,
-        limit: ROWS + 1,
-        ..Filter::default()
-    };
-    let mut events = visit.holdfast.activity(&visit.caller, filter).await?;
-    let more = events.len() as u64 > ROWS;
-    events.truncate(usize::try_from(ROWS).unwrap_or(usize::MAX));
-    let names = names(visit, &events).await?;
+    let q: String = asked.q.trim().chars().take(SEARCH).collect();
+    let found = found(visit, app, kinds, asked.before, &q).await?;
     let base = app.map_or_else(
         || "/activity".to_owned(),
         |app| format!("/apps/{}/activity", app.slug),
@@ -116,9 +119,14 @@ async fn list(
         name => format!("{base}?kind={name}"),
     };
     let mut rows = Vec::new();
-    for event in &events {
-        rows.push(row(visit, event, &names).await?);
+    for event in &found.events {
+        rows.push(row(visit, event, &found.names).await?);
     }
+    let searched = if q.is_empty() {
+        String::new()
+    } else {
+        format!("&q={}", crate::web::errors::escaped(&q))
+    };
     let content = Content {
         app: app.map(|app| (app.slug.clone(), app.name.clone())),
         kinds: KINDS
@@ -129,11 +137,14 @@ async fn list(
             })
             .map(|(kind, label, _)| (path(kind), *label, kind == name))
             .collect(),
-        older: events
-            .last()
-            .filter(|_| more)
-            .map(|last| format!("{base}?kind={name}&before={}", last.position)),
+        older: found
+            .before
+            .map(|before| format!("{base}?kind={name}{searched}&before={before}")),
         rows,
+        kind: name,
+        q,
+        looked: words::count(found.looked as u64),
+        can_export: visit.is_admin() && app.is_none(),
     };
     match app {
         Some(app) => {
@@ -141,6 +152,69 @@ async fn list(
             visit.page(&title, Section::Apps, &content)
         }
         None => visit.page("Activity", Section::Activity, &content),
+    }
+}
+
+struct Found {
+    events: Vec<Recorded>,
+    names: Names,
+    /// Where to go on, when there is more.
+    before: Option<i64>,
+    looked: usize,
+}
+
+/// The newest that read so, among the newest `SEARCHED`; all of them when nothing is searched for.
+async fn found(
+    visit: &Visit,
+    app: Option<&apps::Model>,
+    kinds: &[StreamKind],
+    mut before: Option<i64>,
+    q: &str,
+) -> Result<Found, WebError> {
+    let wanted = q.to_lowercase();
+    let (mut kept, mut looked) = (Vec::new(), 0);
+    loop {
+        let limit = if q.is_empty() { ROWS } else { BATCH };
+        let filter = Filter {
+            app: app.map(apps::Model::app_id),
+            kinds: kinds.to_vec(),
+            before,
+            limit: limit + 1,
+            ..Filter::default()
+        };
+        let mut events = visit.holdfast.activity(&visit.caller, filter).await?;
+        let more = events.len() as u64 > limit;
+        events.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        looked += events.len();
+        let names = names(visit, &events).await?;
+        before = events.last().map(|last| last.position).filter(|_| more);
+        for event in events {
+            let said = [
+                sentences::what(&event.event),
+                names.place(&event),
+                sentences::who(&event.actor),
+            ];
+            if wanted.is_empty()
+                || said
+                    .iter()
+                    .any(|text| text.to_lowercase().contains(&wanted))
+            {
+                kept.push(event);
+            }
+            if kept.len() as u64 == ROWS && !q.is_empty() {
+                before = kept.last().map(|last| last.position);
+                break;
+            }
+        }
+        let enough = q.is_empty() || kept.len() as u64 == ROWS || looked >= SEARCHED;
+        if enough || before.is_none() {
+            return Ok(Found {
+                names: self::names(visit, &kept).await?,
+                events: kept,
+                before,
+                looked,
+            });
+        }
     }
 }
 

@@ -77,6 +77,7 @@ struct History {
     rows: Vec<RunRow>,
     restores: Vec<RestoreRow>,
     can_act: bool,
+    token: Token,
     /// Id of the last row, when there are older ones.
     older: Option<i64>,
 }
@@ -230,6 +231,7 @@ impl History {
                 .iter()
                 .map(|row| RestoreRow::new(row, visit.now))
                 .collect(),
+            token: Token(visit.browser.form_token()),
             can_act: visit.caller.acts_in(app.app_id()),
         })
     }

@@ -1,12 +1,20 @@
-//! The form of a config, for a new one and for changes. What it asks for comes from the
-//! strategies and targets; nothing here knows one by its name.
+//! The form of a config, for changes and for a new one all at once; the wizard shows its parts one by one.
+//! What it asks for comes from the strategies and targets; nothing here knows one by its name.
 
+mod around;
 mod asked;
 mod copies;
+mod detection;
 mod form;
 mod hooks;
+mod keep;
+mod paths;
+mod place;
+pub mod plan;
 mod trial;
 mod values;
+mod what;
+mod when;
 
 use askama::Template;
 use poem::{
@@ -16,15 +24,21 @@ use poem::{
 };
 use serde::Deserialize;
 
-use self::form::{ConfigForm, Detection};
 pub use self::{
     asked::Asked,
-    form::{Choice, targets},
-    trial::try_target,
-    values::Values,
+    copies::rows_again as copies_again,
+    detection::Detection,
+    form::{Choice, ConfigForm, Source},
+    hooks::values_sent as hooks_again,
+    paths::value_sent as paths_again,
+    place::targets,
+    trial::{Shown, try_out, try_target},
+    values::{Values, fresh, holds_secret, preset},
+    what::OTHER,
 };
+use super::retention::Stays;
 use crate::{
-    app::{AppError, Artifacts},
+    app::{AppError, Artifacts, ConfigInput},
     domain::{
         access::Role,
         failure::FieldErrors,
@@ -71,15 +85,8 @@ pub async fn create_form(
         Some((service, strategy)) => Values::fresh(service, strategy),
         None => Values::fresh("", ""),
     };
-    respond(
-        &visit,
-        StatusCode::OK,
-        &app,
-        None,
-        found,
-        &values,
-        &FieldErrors::default(),
-    )
+    let none = FieldErrors::default();
+    respond(&visit, StatusCode::OK, &app, None, found, &values, &none).await
 }
 
 #[handler]
@@ -114,15 +121,8 @@ pub async fn edit_form(visit: Visit, Path(id): Path<i64>) -> Result<Response, We
     let (app, values) = present(&visit, ConfigId(id)).await?;
     let found = Detection::load(&visit, &app).await;
     let none = FieldErrors::default();
-    respond(
-        &visit,
-        StatusCode::OK,
-        &app,
-        Some(id),
-        found,
-        &values,
-        &none,
-    )
+    let id = Some(id);
+    respond(&visit, StatusCode::OK, &app, id, found, &values, &none).await
 }
 
 #[handler]
@@ -140,12 +140,14 @@ pub async fn change(visit: Visit, Path(id): Path<i64>, form: Form) -> Result<Res
             .map(|_| ConfigId(id)),
         Err(errors) => Err(AppError::Invalid(errors)),
     };
+    // Shown again it is a change of what there is now, which the person was told of.
+    let values = values.with("revision", stored.get("revision").to_owned());
     finish(&visit, &app, Some(id), &values, changed, &form).await
 }
 
 /// Nothing is to be saved: another strategy or target was chosen, and its inputs are wanted.
 fn wants_fields(form: &Form) -> bool {
-    form.text("show") == "fields"
+    ["fields", "preset"].contains(&form.text("show"))
 }
 
 /// That part of the form, or without a script the whole page with everything else as it was.
@@ -156,22 +158,40 @@ async fn fields(
     values: &Values,
 ) -> Result<Response, WebError> {
     visit.caller.must_be_in(Role::Operator, app.app_id())?;
-    let found = Detection::load(visit, app).await;
+    let found = Detection::needed(visit, app, values.get("strategy")).await;
     let none = FieldErrors::default();
-    respond(visit, StatusCode::OK, app, id, found, values, &none)
+    respond(visit, StatusCode::OK, app, id, found, values, &none).await
 }
 
 /// Back up now. A run that is not over yet is shown instead of a second one.
 #[handler]
 pub async fn back_up(visit: Visit, Path(id): Path<i64>, _form: Form) -> Result<Response, WebError> {
-    start(&visit, ConfigId(id)).await
+    Ok(start(&visit, ConfigId(id)).await?.1)
 }
 
-async fn start(visit: &Visit, config: ConfigId) -> Result<Response, WebError> {
+/// Where the run is seen, and the way there.
+pub async fn start(visit: &Visit, config: ConfigId) -> Result<(String, Response), WebError> {
     let request = visit
         .holdfast
         .request_run(&visit.caller, config, Trigger::Manual);
-    Ok(visit.browser.go(&format!("/runs/{}", request.await?)))
+    let path = format!("/runs/{}", request.await?);
+    let answer = visit.browser.go(&path);
+    Ok((path, answer))
+}
+
+/// Pauses the schedule, or goes on with it; nothing else of the config changes.
+#[handler]
+pub async fn switch(visit: Visit, Path(id): Path<i64>, form: Form) -> Result<Response, WebError> {
+    let (app, _) = present(&visit, ConfigId(id)).await?;
+    let input = ConfigInput {
+        enabled: Some(form.text("to") == "on"),
+        ..ConfigInput::default()
+    };
+    visit
+        .holdfast
+        .change_config(&visit.caller, ConfigId(id), input)
+        .await?;
+    Ok(visit.browser.go(&format!("/apps/{}", app.slug)))
 }
 
 #[handler]
@@ -198,15 +218,13 @@ pub async fn delete(visit: Visit, Path(id): Path<i64>, form: Form) -> Result<Res
 
 /// A config that is not removed, with its app.
 async fn present(visit: &Visit, id: ConfigId) -> Result<(apps::Model, Values), WebError> {
-    let config = visit.holdfast.config(&visit.caller, id).await?;
-    if config.removed_at.is_some() {
-        return Err(AppError::NotFound(format!("the config {id}")).into());
-    }
+    let config = visit.holdfast.present_config(&visit.caller, id).await?;
     let app = visit
         .holdfast
         .app_by_id(&visit.caller, AppId(config.app_id))
         .await?;
-    Ok((app, Values::of(&config.spec())))
+    let revision = config.revision.to_string();
+    Ok((app, Values::of(&config.spec()).with("revision", revision)))
 }
 
 async fn finish(
@@ -218,18 +236,18 @@ async fn finish(
     form: &Form,
 ) -> Result<Response, WebError> {
     match result {
-        Ok(config) if form.text("then") == "run" => start(visit, config).await,
+        Ok(config) if form.text("then") == "run" => Ok(start(visit, config).await?.1),
         Ok(_) => Ok(visit.browser.go(&format!("/apps/{}", app.slug))),
         Err(AppError::Invalid(errors)) => {
             let found = Detection::load(visit, app).await;
             let status = StatusCode::UNPROCESSABLE_ENTITY;
-            respond(visit, status, app, id, found, values, &errors)
+            respond(visit, status, app, id, found, values, &errors).await
         }
         Err(error) => Err(error.into()),
     }
 }
 
-fn respond(
+async fn respond(
     visit: &Visit,
     status: StatusCode,
     app: &apps::Model,
@@ -238,17 +256,21 @@ fn respond(
     values: &Values,
     errors: &FieldErrors,
 ) -> Result<Response, WebError> {
-    let form = ConfigForm::new(visit, id, &app.slug, &found, values, errors);
-    if visit.wants("config-form") {
-        return visit.page_with(status, "", Section::Apps, &form);
-    }
-    let part = visit
-        .browser
-        .target
-        .as_deref()
-        .and_then(|it| form.asked(it));
+    let action = id.map_or_else(
+        || format!("/apps/{}/configs/new", app.slug),
+        |id| format!("/configs/{id}"),
+    );
+    let mut form = ConfigForm::new(visit, id, &app.slug, action, &found, values, errors);
+    let part = visit.browser.target.as_deref();
+    let part = part.and_then(|it| form.asked(it));
     if let Some(part) = part.filter(|_| visit.browser.htmx) {
         return page::fragment(status, part);
+    }
+    let config = ("config".to_owned(), id.unwrap_or_default().to_string());
+    let asked = values.to_form().and([config]);
+    form.keep.stays = Some(Stays::asked(visit, &asked).await?);
+    if visit.wants("config-form") {
+        return visit.page_with(status, "", Section::Apps, &form);
     }
     let title = match id {
         None => "Add config".to_owned(),

@@ -26,6 +26,9 @@ use crate::web::{
     words,
 };
 
+/// So many services without a backup are listed; the rows of their apps name the others.
+const BARE: usize = 12;
+
 #[derive(Template)]
 #[template(path = "dashboard/content.html")]
 struct Content {
@@ -42,7 +45,17 @@ pub struct Overview {
     verdict: Verdict,
     stats: [(&'static str, String, &'static str); 5],
     apps: Vec<AppRow>,
+    unprotected: Vec<Bare>,
+    engine_is_away: bool,
     can_act: bool,
+}
+
+/// A service with data that nothing backs up.
+struct Bare {
+    slug: String,
+    app: String,
+    service: String,
+    holds: String,
 }
 
 #[derive(Deserialize)]
@@ -54,14 +67,19 @@ struct Asked {
 #[handler]
 pub async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Response, WebError> {
     let filter = Filter::parse(&asked.status);
-    let recent = Recent::load(&visit, filter).await?;
     if visit.wants("recent") {
+        let recent = Recent::load(&visit, filter).await?;
         return page::fragment(StatusCode::OK, &recent);
+    }
+    if visit.wants("overview") {
+        return page::fragment(StatusCode::OK, &Overview::load(&visit).await?);
     }
     // Before looking: what is committed meanwhile is sent again rather than missed.
     let position = visit.holdfast.log().head();
+    let read = tokio::try_join!(Overview::load(&visit), Recent::load(&visit, filter));
+    let (overview, recent) = read?;
     let content = Content {
-        overview: Overview::load(&visit).await?,
+        overview,
         recent,
         position,
     };
@@ -107,9 +125,25 @@ impl Overview {
                 ("Total storage", words::size(totals.stored_bytes), ""),
             ],
             apps: rows::all(facts, &healths, now),
+            unprotected: bare(facts),
+            engine_is_away: facts.engine_is_away,
             can_act,
         }
     }
+}
+
+fn bare(facts: &Facts) -> Vec<Bare> {
+    let of_app = |app: &crate::readmodel::apps::Model| {
+        let found = facts.unprotected.get(&app.id).into_iter().flatten();
+        let bare = found.map(|it| Bare {
+            slug: app.slug.clone(),
+            app: app.name.clone(),
+            service: it.service.clone(),
+            holds: it.holds.clone(),
+        });
+        bare.collect::<Vec<_>>()
+    };
+    facts.apps.iter().flat_map(of_app).take(BARE).collect()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::activity;
 use crate::{
-    app::Change,
+    app::{Change, DetailPlace},
     domain::event::Actor,
     web::{errors::WebError, page::Section, request::Visit, sentences, words::Moment},
 };
@@ -28,6 +28,8 @@ struct Content {
     changes: Vec<ChangeRow>,
     /// The stored JSON, set out for reading.
     data: String,
+    /// Where it lies since it was pruned.
+    pruned_to: Option<DetailPlace>,
 }
 
 /// A changed field, as text.
@@ -42,6 +44,7 @@ pub struct ChangeRow {
 pub async fn show(visit: Visit, Path(position): Path<i64>) -> Result<Response, WebError> {
     let event = visit.holdfast.event(&visit.caller, position).await?;
     let changes = visit.holdfast.changes(&visit.caller, &event).await?;
+    let pruned_to = visit.holdfast.detail_of(&event).await?;
     let names = activity::names(&visit, std::slice::from_ref(&event)).await?;
     let Actor { address, .. } = &event.actor;
     let content = Content {
@@ -54,6 +57,7 @@ pub async fn show(visit: Visit, Path(position): Path<i64>) -> Result<Response, W
         at: Moment::new(visit.now, event.at),
         changes: changes.iter().map(ChangeRow::new).collect(),
         data: set_out(&event.data),
+        pruned_to,
         name: event.name,
         causation: event.causation,
         correlation: event.correlation,

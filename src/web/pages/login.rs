@@ -28,6 +28,8 @@ struct Content<'a> {
     /// The password was right, and a code is still to come.
     ticket: Option<Secret>,
     problem: Option<String>,
+    /// Where else one can log in.
+    sso: Option<&'a str>,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +52,7 @@ pub async fn show(
         next: own_path(&query.next),
         ticket: None,
         problem: None,
+        sso: web.holdfast.sso_label(),
     };
     browser.bare_page(StatusCode::OK, "Log in", &content)
 }
@@ -103,6 +106,41 @@ pub async fn log_in(
         next,
         ticket,
         problem,
+        sso: web.holdfast.sso_label(),
+    };
+    browser.bare_page(status, "Log in", &content)
+}
+
+/// The second half, for who showed the first one elsewhere.
+pub fn ask_for_code(
+    web: &Web,
+    browser: &Browser,
+    ticket: Secret,
+    next: &str,
+) -> Result<Response, WebError> {
+    let content = Content {
+        name: "",
+        next,
+        ticket: Some(ticket),
+        problem: None,
+        sso: web.holdfast.sso_label(),
+    };
+    browser.bare_page(StatusCode::OK, "Log in", &content)
+}
+
+/// Why it did not go well elsewhere, and the way in from the beginning.
+pub fn say(
+    web: &Web,
+    browser: &Browser,
+    status: StatusCode,
+    problem: String,
+) -> Result<Response, WebError> {
+    let content = Content {
+        name: "",
+        next: "/",
+        ticket: None,
+        problem: Some(problem),
+        sso: web.holdfast.sso_label(),
     };
     browser.bare_page(status, "Log in", &content)
 }
@@ -124,7 +162,15 @@ pub fn with_session(
     cookie: Option<&Secret>,
     path: &str,
 ) -> Result<Response, WebError> {
-    let mut response = browser.go(path);
+    opening_session(browser.go(path), browser, cookie)
+}
+
+/// The same with another answer.
+pub fn opening_session(
+    mut response: Response,
+    browser: &Browser,
+    cookie: Option<&Secret>,
+) -> Result<Response, WebError> {
     let mut value = HeaderValue::from_str(&browser.set_session(cookie))
         .map_err(|_| WebError::defect("a session cookie is no header value"))?;
     value.set_sensitive(true);

@@ -24,6 +24,8 @@ use crate::{
 const SHOWN: u64 = 20;
 const PATH: &str = "/system/backup";
 
+const ADDRESS: &str = "/system/backup";
+
 #[derive(Template)]
 #[template(path = "own/content.html")]
 struct Content {
@@ -43,6 +45,9 @@ struct Content {
     retention_count: Field,
     retention_days: Field,
     compressions: Vec<(&'static str, bool)>,
+    recipients: String,
+    encryption_error: Option<String>,
+    server_key: bool,
     data_dir: String,
 }
 
@@ -58,11 +63,11 @@ pub async fn show(visit: Visit) -> Result<Response, WebError> {
 pub async fn change(visit: Visit, form: Form) -> Result<Response, WebError> {
     let (values, input) = Values::sent(&form);
     let compact = form.checked("compact");
-    if form.text("show") == "fields" {
+    if ["fields", "preset"].contains(&form.text("show")) {
         let (spec, _) = visit.holdfast.own_config(&visit.caller).await?;
         let (values, none) = (Values::of(&spec).under(values), FieldErrors::default());
         if visit.browser.htmx {
-            return page::fragment(StatusCode::OK, &Asked::by_target(&values, &none));
+            return page::fragment(StatusCode::OK, &Asked::by_target(ADDRESS, &values, &none));
         }
         return respond(&visit, StatusCode::OK, &values, compact, &none).await;
     }
@@ -126,7 +131,7 @@ async fn respond(
             .collect(),
         targets: targets(values),
         target_error: errors.0.get("target").cloned(),
-        target_fields: Asked::by_target(values, errors),
+        target_fields: Asked::by_target(ADDRESS, values, errors),
         schedule: text("schedule_cron", "Schedule")
             .help("Five cron fields: minute, hour, day, month, weekday. Empty: only by hand.")
             .placeholder("0 3 * * *"),
@@ -134,11 +139,7 @@ async fn respond(
             .help("An IANA name, or UTC.")
             .required(),
         preview: Preview::new(
-            &Planned {
-                schedule_cron: values.get("schedule_cron").to_owned(),
-                time_zone: values.get("time_zone").to_owned(),
-                ..Planned::default()
-            },
+            &Planned::of(values.get("schedule_cron"), values.get("time_zone")),
             visit.now,
         ),
         enabled: !values.get("enabled").is_empty(),
@@ -150,6 +151,9 @@ async fn respond(
             .into_iter()
             .map(|c| (c.name(), c.name() == values.get("compression")))
             .collect(),
+        recipients: values.get("recipients").to_owned(),
+        encryption_error: errors.0.get("encryption").cloned(),
+        server_key: !values.get("server_key").is_empty(),
         data_dir: visit.holdfast.settings().data_dir.display().to_string(),
     };
     let mut fields: Vec<&mut Field> = content.target_fields.fields.iter_mut().collect();

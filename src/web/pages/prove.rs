@@ -21,6 +21,8 @@ struct Content {
     token: Token,
     next: String,
     password: Field,
+    /// Where they proved it before, when it was elsewhere.
+    sso: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -30,8 +32,8 @@ struct Asked {
 }
 
 #[handler]
-pub fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Response, WebError> {
-    respond(&visit, StatusCode::OK, &asked.next, None)
+pub async fn show(visit: Visit, Query(asked): Query<Asked>) -> Result<Response, WebError> {
+    respond(&visit, StatusCode::OK, &asked.next, None).await
 }
 
 #[handler]
@@ -56,9 +58,10 @@ pub async fn prove(visit: Visit, form: Form) -> Result<Response, WebError> {
         form.text("next"),
         problem,
     )
+    .await
 }
 
-fn respond(
+async fn respond(
     visit: &Visit,
     status: StatusCode,
     next: &str,
@@ -70,7 +73,10 @@ fn respond(
         .required();
     password.error = problem;
     password.autofocus = true;
+    let elsewhere = visit.holdfast.proves_by_sso(&visit.caller).await?;
+    let label = visit.holdfast.sso_label().filter(|_| elsewhere);
     let content = Content {
+        sso: label.map(ToOwned::to_owned),
         token: Token(visit.browser.form_token()),
         next: own_path(next).to_owned(),
         password,

@@ -46,6 +46,10 @@ struct ConfirmForm {
     run: i64,
     app: String,
     service: String,
+    /// The place to read from, when one was chosen; empty else.
+    from: String,
+    /// What is there now is backed up before.
+    back_up_first: bool,
     /// Said on the button: what will be replaced.
     target: String,
     keep: String,
@@ -81,6 +85,28 @@ struct Picked {
     /// Another service of the same app; the one that was backed up when empty.
     #[serde(default)]
     service: String,
+    /// The place to read from; the first that has the backup when empty.
+    #[serde(default)]
+    from: String,
+}
+
+/// As it is picked: where to, and where from.
+struct Choice<'a> {
+    service: &'a str,
+    from: &'a str,
+    back_up_first: bool,
+}
+
+impl Choice<'_> {
+    fn from(&self) -> Result<Option<u32>, AppError> {
+        match self.from {
+            "" => Ok(None),
+            number => number
+                .parse()
+                .map(Some)
+                .map_err(|_| AppError::field("from", "choose one of the places")),
+        }
+    }
 }
 
 #[handler]
@@ -93,7 +119,12 @@ pub async fn preview_form(
         .holdfast
         .run_to_act_on(&visit.caller, RunId(id))
         .await?;
-    let content = NewRestore::load(&visit, RunId(id), &picked.service, "", None).await?;
+    let choice = Choice {
+        service: &picked.service,
+        from: &picked.from,
+        back_up_first: false,
+    };
+    let content = NewRestore::load(&visit, RunId(id), &choice, "", None).await?;
     visit.page(&format!("Restore run {id}"), Section::Apps, &content)
 }
 
@@ -104,11 +135,18 @@ pub async fn request(visit: Visit, Path(id): Path<i64>, form: Form) -> Result<Re
         .holdfast
         .app_by_id(&visit.caller, AppId(run.app_id))
         .await?;
-    let (typed, service) = (form.text("confirm"), form.text("service"));
+    let typed = form.text("confirm");
+    let choice = Choice {
+        service: form.text("service"),
+        from: form.text("from"),
+        back_up_first: form.checked("safety_backup"),
+    };
     let result = if typed == app.name || typed == app.slug {
         let input = RestoreInput {
-            service: (!service.is_empty()).then(|| service.to_owned()),
+            service: (!choice.service.is_empty()).then(|| choice.service.to_owned()),
             identity: Some(form.secret("identity")),
+            from: choice.from()?,
+            safety_backup: choice.back_up_first,
         };
         visit
             .holdfast
@@ -123,7 +161,7 @@ pub async fn request(visit: Visit, Path(id): Path<i64>, form: Form) -> Result<Re
         Err(AppError::Invalid(errors)) => errors,
         Err(error) => return Err(error.into()),
     };
-    let content = NewRestore::load(&visit, RunId(id), service, typed, Some(&errors)).await?;
+    let content = NewRestore::load(&visit, RunId(id), &choice, typed, Some(&errors)).await?;
     let status = StatusCode::UNPROCESSABLE_ENTITY;
     if visit.wants("restore-form") {
         return visit.page_with(status, "", Section::Apps, &content.form);
@@ -178,20 +216,21 @@ impl NewRestore {
     async fn load(
         visit: &Visit,
         run: RunId,
-        service: &str,
+        choice: &Choice<'_>,
         typed: &str,
         errors: Option<&FieldErrors>,
     ) -> Result<Self, WebError> {
-        let picked = (!service.is_empty()).then(|| service.to_owned());
+        let picked = (!choice.service.is_empty()).then(|| choice.service.to_owned());
+        let from = choice.from()?;
         let preview = visit
             .holdfast
-            .preview_restore(&visit.caller, run, picked)
+            .preview_restore(&visit.caller, run, picked, from)
             .await?;
         // An offer; without the engine's answer the service that was backed up remains.
         let services = visit.holdfast.services(&visit.caller, &preview.app).await;
         let keep = visit.holdfast.settings().keep_undo;
         let mut identity = identity(&preview);
-        let preview = PreviewView::new(&preview, &services.unwrap_or_default(), visit.now);
+        let preview = PreviewView::new(&preview, &services.unwrap_or_default(), from, visit.now);
         let problem = |name: &str| errors.and_then(|errors| errors.0.get(name).cloned());
         let mut confirm = Field::new("confirm", format!("Type {} to confirm", preview.app_name))
             .value(typed)
@@ -206,11 +245,16 @@ impl NewRestore {
             run: run.0,
             app: preview.app_name.clone(),
             service: preview.service.clone(),
+            from: from.map_or_else(String::new, |from| from.to_string()),
+            back_up_first: choice.back_up_first,
             target: preview.overwritten.clone(),
             keep: words::duration(i64::try_from(keep.as_millis()).unwrap_or(i64::MAX)),
             possible: preview.possible,
             // What is said of an input that is not there.
-            problem: problem("service").or(problem("identity").filter(|_| identity.is_none())),
+            problem: problem("service")
+                .or(problem("from"))
+                .or(problem("safety_backup"))
+                .or(problem("identity").filter(|_| identity.is_none())),
             identity,
             confirm,
             token: Token(visit.browser.form_token()),

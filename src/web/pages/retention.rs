@@ -2,7 +2,12 @@
 
 use askama::Template;
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use poem::{Response, handler, web::Path};
+
+mod stays;
+
+pub use self::stays::{Stays, foretell};
 
 use crate::{
     app::RetentionPreview,
@@ -10,6 +15,7 @@ use crate::{
         forecast::{DAYS, Forecast},
         ids::{AppId, ConfigId},
         retention::{Brake, Verdict},
+        schedule,
     },
     readmodel::runs,
     web::{
@@ -33,6 +39,7 @@ struct Content {
     brake: Option<&'static str>,
     rows: Vec<Row>,
     coming: Option<Coming>,
+    stays: Stays,
     can_act: bool,
 }
 
@@ -48,7 +55,7 @@ struct Row {
 
 struct Coming {
     said: String,
-    rows: Vec<(Moment, String)>,
+    rows: Vec<(String, String)>,
 }
 
 #[handler]
@@ -63,6 +70,7 @@ pub async fn show(visit: Visit, Path(id): Path<i64>) -> Result<Response, WebErro
         .app_by_id(&visit.caller, AppId(config.app_id))
         .await?;
     let spec = config.spec();
+    let zone = schedule::zone(&spec.time_zone).unwrap_or(Tz::UTC);
     let can_act = visit.caller.acts_in(app.app_id());
     let content = Content {
         slug: app.slug,
@@ -72,7 +80,8 @@ pub async fn show(visit: Visit, Path(id): Path<i64>) -> Result<Response, WebErro
         rule: catalog::retention_words(spec.retention),
         brake: preview.plan.brake.map(Brake::words),
         rows: rows(&preview, visit.now),
-        coming: preview.forecast.as_ref().map(|it| coming(it, visit.now)),
+        coming: preview.forecast.as_ref().map(|it| coming(it, zone)),
+        stays: Stays::of(&preview, zone, visit.now),
         can_act,
     };
     let title = format!("Retention of {}", content.title);
@@ -94,7 +103,7 @@ fn rows(preview: &RetentionPreview, now: DateTime<Utc>) -> Vec<Row> {
     verdicts.zip(&preview.runs).map(row).collect()
 }
 
-fn coming(forecast: &Forecast, now: DateTime<Utc>) -> Coming {
+fn coming(forecast: &Forecast, zone: Tz) -> Coming {
     let said = format!(
         "In the next {DAYS} days {} come due; at most {} lie in the destination at once. Of those \
          to come, these are there at the end:",
@@ -105,9 +114,15 @@ fn coming(forecast: &Forecast, now: DateTime<Utc>) -> Coming {
     Coming {
         said,
         rows: staying
-            .map(|verdict| (Moment::new(now, verdict.point.at), why(verdict)))
+            .map(|verdict| (day(verdict.point.at, zone), why(verdict)))
             .collect(),
     }
+}
+
+fn day(at: DateTime<Utc>, zone: Tz) -> String {
+    at.with_timezone(&zone)
+        .format("%a %-d %b %Y, %H:%M")
+        .to_string()
 }
 
 fn why(verdict: &Verdict) -> String {

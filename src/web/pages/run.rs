@@ -86,6 +86,17 @@ pub async fn verify(visit: Visit, Path(id): Path<i64>, _form: Form) -> Result<Re
     Ok(visit.browser.go(&format!("/runs/{id}")))
 }
 
+#[handler]
+pub async fn copy_again(
+    visit: Visit,
+    Path((id, copy)): Path<(i64, u32)>,
+    _form: Form,
+) -> Result<Response, WebError> {
+    let run = RunId(id);
+    visit.holdfast.copy_again(&visit.caller, run, copy).await?;
+    Ok(visit.browser.go(&format!("/runs/{id}")))
+}
+
 /// Read from the target itself, so showing it also proves that the backup can be found.
 #[handler]
 pub async fn by_hand(visit: Visit, Path(id): Path<i64>) -> Result<Response, WebError> {

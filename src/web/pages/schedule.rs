@@ -3,8 +3,8 @@
 use askama::Template;
 use chrono::{DateTime, Utc};
 use poem::{Response, handler, http::StatusCode, web::Query};
-use serde::Deserialize;
 
+use super::config::plan;
 use crate::{
     domain::{
         blackout::Blackout,
@@ -13,21 +13,48 @@ use crate::{
         ids::ConfigId,
         schedule::{self, Schedule},
     },
-    web::{errors::WebError, page, parts, request::Visit, words},
+    web::{
+        errors::WebError,
+        page, parts,
+        request::{Form, Visit},
+        words,
+    },
 };
 
 const RUNS: usize = 5;
 
 /// As it stands in the form.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
 pub struct Planned {
     /// Its id, which jitter follows from; 0 while it has none.
     pub config: i64,
-    pub schedule_cron: String,
+    /// `Err`: what is wrong with the inputs that it is made from.
+    pub schedule_cron: Result<String, &'static str>,
     pub time_zone: String,
     pub jitter_seconds: String,
     pub blackout: String,
+}
+
+impl Planned {
+    /// Of a config that knows neither jitter nor blackout.
+    pub fn of(cron: &str, zone: &str) -> Self {
+        Self {
+            config: 0,
+            schedule_cron: Ok(cron.to_owned()),
+            time_zone: zone.to_owned(),
+            jitter_seconds: String::new(),
+            blackout: String::new(),
+        }
+    }
+
+    pub fn sent(form: &Form) -> Self {
+        Self {
+            config: form.text("config").parse().unwrap_or_default(),
+            schedule_cron: plan::cron_of(form),
+            time_zone: form.text("time_zone").to_owned(),
+            jitter_seconds: form.text("jitter_seconds").to_owned(),
+            blackout: form.text("blackout").to_owned(),
+        }
+    }
 }
 
 #[derive(Debug, Template)]
@@ -35,13 +62,25 @@ pub struct Planned {
 pub struct Preview {
     said: String,
     next: Vec<String>,
+    zone: String,
     problem: Option<String>,
 }
 
 impl Preview {
     pub fn new(planned: &Planned, now: DateTime<Utc>) -> Self {
+        let cron = match &planned.schedule_cron {
+            Ok(cron) => cron.trim().to_owned(),
+            Err(problem) => {
+                return Self {
+                    said: String::new(),
+                    next: Vec::new(),
+                    zone: String::new(),
+                    problem: Some((*problem).to_owned()),
+                };
+            }
+        };
         let spec = ConfigSpec {
-            schedule_cron: planned.schedule_cron.trim().to_owned(),
+            schedule_cron: cron,
             time_zone: planned.time_zone.trim().to_owned(),
             jitter_seconds: planned.jitter_seconds.trim().parse().unwrap_or_default(),
             blackout: planned.blackout.trim().to_owned(),
@@ -54,6 +93,7 @@ impl Preview {
             next: calendar
                 .filter(|_| problem.is_none())
                 .map_or_else(Vec::new, |calendar| next(&calendar, &spec, now)),
+            zone: spec.time_zone,
             problem,
         }
     }
@@ -90,8 +130,11 @@ fn next(calendar: &Calendar, spec: &ConfigSpec, now: DateTime<Utc>) -> Vec<Strin
 
 #[expect(clippy::needless_pass_by_value, reason = "extractors come as values")]
 #[handler]
-pub fn preview(visit: Visit, Query(planned): Query<Planned>) -> Result<Response, WebError> {
-    let preview = Preview::new(&planned, visit.now);
+pub fn preview(
+    visit: Visit,
+    Query(sent): Query<Vec<(String, String)>>,
+) -> Result<Response, WebError> {
+    let preview = Preview::new(&Planned::sent(&Form::of(sent)), visit.now);
     page::fragment(StatusCode::OK, &preview)
 }
 
@@ -103,10 +146,8 @@ mod tests {
     fn the_next_five_are_in_the_zone() {
         let now = "2026-11-23T10:00:00Z".parse().unwrap();
         let planned = |cron: &str, blackout: &str| Planned {
-            schedule_cron: cron.to_owned(),
-            time_zone: "Europe/Berlin".to_owned(),
             blackout: blackout.to_owned(),
-            ..Planned::default()
+            ..Planned::of(cron, "Europe/Berlin")
         };
         let shown = Preview::new(&planned("0 2 * * *", ""), now);
         assert_eq!(shown.said, "Daily at 02:00");

@@ -3,7 +3,7 @@
 use askama::Template;
 use poem::{Response, handler, http::StatusCode, web::Data};
 
-use super::login::with_session;
+use super::login::{opening_session, with_session};
 use crate::{
     app::AppError,
     domain::failure::FieldErrors,
@@ -16,10 +16,19 @@ use crate::{
     },
 };
 
+/// Shown this once, after the first administrator was made.
+#[derive(Template)]
+#[template(path = "setup/recovery.html")]
+struct RecoveryKey {
+    public: String,
+    private: String,
+}
+
 #[derive(Template)]
 #[template(path = "setup/content.html")]
 struct Content {
     fields: [Field; 3],
+    recovery: bool,
     problem: Option<String>,
 }
 
@@ -46,7 +55,13 @@ impl Content {
                 .error(errors, "password"),
         ];
         focus_first_error(&mut fields);
-        Self { fields, problem }
+        // Wished for unless it was sent without.
+        let recovery = sent.checked("recovery") || sent.text("name").is_empty();
+        Self {
+            fields,
+            recovery,
+            problem,
+        }
     }
 }
 
@@ -76,7 +91,20 @@ pub async fn set_up(
         )
         .await;
     let (status, content) = match session {
-        Ok(session) => return with_session(&browser, Some(&session.cookie), "/"),
+        Ok(session) => {
+            let wanted = form.checked("recovery");
+            let key = wanted
+                .then(|| web.holdfast.make_recovery_key())
+                .transpose()?;
+            let cookie = Some(&session.cookie);
+            let Some((public, private)) = key.flatten() else {
+                return with_session(&browser, cookie, "/");
+            };
+            let private = private.expose().clone();
+            let shown = RecoveryKey { public, private };
+            let page = browser.bare_page(StatusCode::OK, "Your recovery key", &shown)?;
+            return opening_session(page, &browser, cookie);
+        }
         Err(AppError::Invalid(errors)) => (
             StatusCode::UNPROCESSABLE_ENTITY,
             Content::new(&form, &errors, None),

@@ -6,6 +6,7 @@ use poem::{Response, handler, web::Data};
 
 use crate::{
     app::Verdict,
+    log::Verification,
     web::{
         Web,
         errors::WebError,
@@ -68,9 +69,21 @@ pub async fn check_log(
         } else {
             format!("The log was changed. {events} events were looked at:")
         },
-        details: found.findings.iter().map(ToString::to_string).collect(),
+        details: found
+            .findings
+            .iter()
+            .map(ToString::to_string)
+            .chain(pruned(&found))
+            .collect(),
     };
     respond(&visit, web, Some(said)).await
+}
+
+fn pruned(found: &Verification) -> Option<String> {
+    let segments = found.segments.join(", ");
+    let events = words::count(found.pruned);
+    let text = format!("{events} events were pruned; their detail lies in {segments}");
+    (found.pruned > 0).then_some(text)
 }
 
 /// Fills every read model again from the log.

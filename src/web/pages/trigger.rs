@@ -4,11 +4,8 @@ use askama::Template;
 use poem::{Response, handler, web::Path};
 
 use crate::{
-    app::{AppError, IssuedTrigger},
-    domain::{
-        access::Role,
-        ids::{AppId, ConfigId},
-    },
+    app::IssuedTrigger,
+    domain::ids::{AppId, ConfigId},
     web::{
         catalog,
         errors::WebError,
@@ -65,11 +62,7 @@ async fn respond(
     id: ConfigId,
     issued: Option<IssuedTrigger>,
 ) -> Result<Response, WebError> {
-    visit.caller.must_be(Role::Operator)?;
     let config = visit.holdfast.config_to_act_on(&visit.caller, id).await?;
-    if config.removed_at.is_some() {
-        return Err(AppError::NotFound(format!("the config {id}")).into());
-    }
     let app = visit
         .holdfast
         .app_by_id(&visit.caller, AppId(config.app_id))

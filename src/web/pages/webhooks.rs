@@ -21,9 +21,10 @@ use crate::{
         page::Section,
         parts,
         request::{Form, Visit},
-        words::Moment,
     },
 };
+
+use super::pings::Told;
 
 const SHOWN: u64 = 10;
 
@@ -50,17 +51,7 @@ struct Hook {
     origin: String,
     topics: String,
     enabled: bool,
-    deliveries: Vec<Delivery>,
-}
-
-struct Delivery {
-    id: i64,
-    what: String,
-    status: String,
-    attempts: i32,
-    error: String,
-    at: Moment,
-    over: bool,
+    told: Vec<Told>,
 }
 
 #[derive(Deserialize)]
@@ -301,18 +292,11 @@ async fn hook(visit: &Visit, row: &webhooks::Model) -> Result<Hook, WebError> {
         origin: spec.origin,
         topics: titles.join(", "),
         enabled: spec.enabled,
-        deliveries: deliveries
+        told: deliveries
             .into_iter()
-            .map(|it| Delivery {
-                id: it.id,
-                what: it
-                    .message()
-                    .map_or_else(String::new, |message| message.text),
-                over: it.status != "pending",
-                status: it.status,
-                attempts: it.attempts,
-                error: it.last_error.unwrap_or_default(),
-                at: Moment::of_millis(visit.now, it.created_at),
+            .map(|it| {
+                let again = format!("/webhooks/deliveries/{}/redeliver", it.id);
+                Told::of(visit, it, Some(again))
             })
             .collect(),
     })

@@ -124,6 +124,7 @@ async fn the_contract_is_reachable() {
         ("GET", "/activity"),
         ("GET", "/activity/1"),
         ("GET", "/apps/shop/activity"),
+        ("GET", "/audit/checkpoint"),
         ("GET", "/audit/export"),
         ("POST", "/audit/verify"),
         ("GET", "/apps"),

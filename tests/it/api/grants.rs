@@ -120,7 +120,11 @@ async fn run_and_restore(api: &Api) {
             let restore = RestoreId(unit.next_id(StreamKind::Restore).await?);
             let request = RestoreCommand::Request {
                 restore,
-                source: RestoreSource::Run { run },
+                source: RestoreSource::Run {
+                    run,
+                    from: None,
+                    safety: None,
+                },
                 app: AppId(1),
                 service: "shop-db".into(),
                 identity: None,

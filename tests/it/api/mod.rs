@@ -1,19 +1,22 @@
 //! The API as its clients see it: the real web server of this process on a port of its own.
 
+mod contract;
 mod detect;
 mod document;
 mod fuzz;
 mod grants;
 mod input;
 mod metrics;
+mod reference;
 mod roles;
+mod run_log;
 mod second_factor;
 mod sessions;
 mod targets;
 mod uploads;
 mod whole;
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{net::Ipv4Addr, path::PathBuf, sync::Arc, time::Duration};
 
 use holdfast::{
     app::{Caller, Holdfast},
@@ -51,7 +54,7 @@ pub struct Api {
     work: Option<Work>,
     stop: CancellationToken,
     _opened: Opened,
-    _data: TempDir,
+    data: TempDir,
 }
 
 /// What came back.
@@ -117,7 +120,7 @@ impl Api {
             work,
             stop,
             _opened: opened,
-            _data: data,
+            data,
         }
     }
 
@@ -213,6 +216,23 @@ impl Api {
         self.holdfast.log().head()
     }
 
+    /// The file of the database.
+    pub fn database(&self) -> PathBuf {
+        self.data.path().join("holdfast.db")
+    }
+
+    /// Where the local target keeps what it stores.
+    pub fn backups(&self) -> PathBuf {
+        self.data.path().join("backups")
+    }
+
+    /// Goes on to answer; what is asked for waits.
+    pub async fn rest(&mut self) {
+        if let Some(work) = self.work.take() {
+            work.stop(Duration::from_secs(10)).await;
+        }
+    }
+
     pub async fn close(mut self) {
         if let Some(work) = self.work.take() {
             work.stop(Duration::from_secs(10)).await;
@@ -233,7 +253,18 @@ pub async fn send(request: reqwest::RequestBuilder, body: Option<&str>) -> Answe
             .body(body.to_owned()),
         None => request,
     };
-    let answer = request.send().await.unwrap();
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let route = contract::route(request.method().as_str(), request.url().path());
+    let answer = client.execute(request).await.unwrap();
+    if let Some(route) = route {
+        let told = contract::PROMISED[&route].contains_key(&answer.status().as_u16());
+        assert!(
+            told,
+            "the document does not name it: {route:?} {}",
+            answer.status()
+        );
+    }
     let (status, headers) = (answer.status(), answer.headers().clone());
     let bytes = answer.bytes().await.unwrap();
     let text = String::from_utf8_lossy(&bytes).into_owned();

@@ -302,10 +302,14 @@ async fn exported(api: &Api) {
         .collect();
     let (head, events) = lines.split_last().unwrap();
     let last = events.last().unwrap();
-    assert_eq!(
-        head["head"],
-        json!({ "position": last["position"], "hash": last["hash"] })
-    );
+    for field in ["position", "hash"] {
+        assert_eq!(head["head"][field], last[field]);
+    }
+    let checkpoint = api.call("GET", "/audit/checkpoint", None).await.body;
+    assert_eq!(checkpoint["position"].as_i64(), Some(api.head()));
+    let against = json!({ "checkpoint": checkpoint }).to_string();
+    let verified = api.call("POST", "/audit/verify", Some(&against)).await.body;
+    assert_eq!(verified["compared"], checkpoint["position"], "{verified}");
     assert_eq!(events.len() as u64, last["position"].as_u64().unwrap());
     assert_eq!(last["name"], "audit.exported");
     let csv = api
@@ -318,6 +322,12 @@ async fn exported(api: &Api) {
         csv.text
     );
     assert!(csv.header("x-holdfast-head").contains(':'));
+    let after = last["position"].as_i64().unwrap() - 2;
+    let rest = api
+        .call("GET", &format!("/audit/export?after={after}"), None)
+        .await;
+    let rest: Vec<&str> = rest.text.lines().collect();
+    assert_eq!(rest[1], events.last().unwrap().to_string(), "resumed");
     let verified = api.call("POST", "/audit/verify", None).await.body;
     assert_eq!(verified["ok"], true, "{verified}");
     let events = verified["events"].as_i64().unwrap();

@@ -23,7 +23,7 @@ pub const CONTROL: &str = "\u{e009}";
 pub const ENTER: &str = "\u{e007}";
 pub const TAB: &str = "\u{e004}";
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Browser {
     pub client: Client,
@@ -118,6 +118,15 @@ impl Browser {
             .await
             .unwrap()
             .is_empty()
+    }
+
+    /// Waits until nothing of that kind is there any more.
+    pub async fn is_gone(&self, css: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.has(css).await {
+            assert!(Instant::now() < deadline, "{css} is still there");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     pub async fn click(&self, css: &str) {

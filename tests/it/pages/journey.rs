@@ -43,6 +43,8 @@ async fn set_up(house: &House, browser: &Browser) {
     browser.fill("#token", token.expose()).await;
     browser.fill("#password", PASSWORD).await;
     browser.press("Create administrator").await;
+    browser.reads("#private-key", "AGE-SECRET-KEY-1").await;
+    browser.press("I have kept it").await;
     browser.reads(".verdict", "Nothing is backed up yet").await;
 }
 
@@ -67,6 +69,7 @@ async fn add_app(browser: &Browser, project: &str) {
 /// Another strategy asks for something else; the first one is chosen again.
 async fn look_at_redis(browser: &Browser, scripts: bool) {
     for kind in ["redis", "postgres"] {
+        browser.click("[name=pick][value=other]").await;
         let choice = format!("[name=strategy][value={kind}]");
         browser.click(&choice).await;
         if !scripts {
@@ -79,18 +82,51 @@ async fn look_at_redis(browser: &Browser, scripts: bool) {
     }
 }
 
+const STEPS: &str = "/apps/shop/configs/new";
+
 async fn add_config(browser: &Browser, scripts: bool) {
     browser.press("Add config").await;
-    browser.at("/apps/shop/configs/new").await;
+    browser.at(&format!("{STEPS}/what")).await;
     // Found in the project, so it is picked already.
-    let service = browser.find("#service").await.prop("value").await.unwrap();
-    assert_eq!(service.as_deref(), Some("db"));
+    let picked = browser.find("[name=pick]:checked").await;
+    let picked = picked.prop("value").await.unwrap();
+    assert_eq!(picked.as_deref(), Some("db/postgres"));
     look_at_redis(browser, scripts).await;
+    browser.press("Next: Where").await;
+    browser.at(&format!("{STEPS}/where")).await;
+    browser.press("Next: When").await;
+    browser.at(&format!("{STEPS}/when")).await;
+    browser.click("[name=plan][value=custom]").await;
     browser.fill("#schedule_cron", "61 2 * * *").await;
-    browser.press("Save config").await;
+    browser.press("Next: Around it").await;
     browser.reads("#schedule_cron-error", "minute").await;
     browser.fill("#schedule_cron", "30 2 * * 1-5").await;
-    browser.press("Save config").await;
+    if scripts {
+        browser.reads("#schedule-said", "Mon–Fri at 02:30").await;
+        browser
+            .reads("#schedule-said .next li:nth-child(5)", "02:30")
+            .await;
+    }
+    browser.press("Next: Around it").await;
+    browser.at(&format!("{STEPS}/around")).await;
+    browser.press("Next: How long").await;
+    browser.reads("#stays", "In 90 days 7 are there").await;
+    // What was entered is there on the way back, by the browser's button and by the page's.
+    browser.client.back().await.unwrap();
+    browser.at(&format!("{STEPS}/around")).await;
+    browser.press("Back").await;
+    browser.at(&format!("{STEPS}/when")).await;
+    browser.find("[name=plan][value=weekly]:checked").await;
+    browser.find("[name='on.5']:checked").await;
+    assert!(!browser.has("[name='on.6']:checked").await);
+    browser.click(".wizard-steps li:last-child a").await;
+    browser
+        .reads(
+            ".promise",
+            "Mon–Fri at 02:30 (UTC) Holdfast backs up Database (PostgreSQL) of db",
+        )
+        .await;
+    browser.press("Create config").await;
     browser.at("/apps/shop").await;
     browser.reads("#configs", "Mon–Fri at 02:30").await;
     browser.reads("#configs", "First run pending").await;
@@ -180,6 +216,8 @@ async fn a_person_backs_up_restores_and_takes_it_back() {
         .iter()
         // The refused forms of above are errors to a browser.
         .filter(|complaint| !complaint.contains("422"))
+        // Whoever was quicker than the page keeps the focus, as it should be.
+        .filter(|complaint| !complaint.contains("Autofocus processing was blocked"))
         .collect();
     assert!(unexpected.is_empty(), "{unexpected:#?}");
     browser.close().await;
@@ -242,9 +280,14 @@ async fn a_bucket_is_tried_out_saved_and_backed_up_to_in_one_press() {
     browser.fill("#password", PASSWORD).await;
     browser.press("Log in").await;
     browser.reads("h1", "Backups").await;
-    browser.go("/apps/shop/configs/new").await;
+    browser.go(STEPS).await;
+    browser.press("Next: Where").await;
     browser.click("[name=target][value=s3]").await;
     let secret = "[name='target.s3.secret_key']";
+    // A provider fills in what is known of it.
+    browser.click("#preset option[value=hetzner]").await;
+    let endpoint = "[name='target.s3.endpoint'][value^='https://fsn1.']";
+    browser.find(endpoint).await;
     if !browser.find(secret).await.is_displayed().await.unwrap() {
         browser.click("#target-fields-more summary").await;
     }
@@ -260,7 +303,20 @@ async fn a_bucket_is_tried_out_saved_and_backed_up_to_in_one_press() {
     browser
         .reads("#target-trial", "Backups can be kept there")
         .await;
-    browser.press("Save and back up now").await;
+    // Nobody reads it off a page, not even whoever typed it.
+    browser.press("Next: When").await;
+    browser.press("Back").await;
+    browser.find(&format!("{secret}[value='••••']")).await;
+    let source = browser.client.source().await.unwrap();
+    assert!(!source.contains(SECRET_KEY), "{source}");
+    browser.press("Try it out").await;
+    browser
+        .reads("#target-trial", "Backups can be kept there")
+        .await;
+    browser.run("scrollTo(0, 0)").await;
+    browser.click(".wizard-steps li:last-child a").await;
+    browser.reads(".promise", "to the bucket").await;
+    browser.press("Create and back up now").await;
     browser.at("/runs/1").await;
     browser.reads("h1", "success").await;
     assert_eq!(bucket.backups().len(), 2, "the artifact and its manifest");
@@ -326,6 +382,18 @@ async fn keys_are_enough() {
     browser.reads("h1", "success").await;
     find(&browser, "Run 1").await;
     browser.at("/runs/1").await;
+
+    // A config of its own, without a look at the mouse: what is usual is proposed, Enter goes on.
+    browser.go(STEPS).await;
+    for step in ["where", "when", "around", "keep", "summary"] {
+        tabs(".wizard .btn.primary:focus").await;
+        browser.keys(ENTER).await;
+        browser.at(&format!("{STEPS}/{step}")).await;
+    }
+    tabs("#name:focus").await;
+    browser.keys(&format!("By keys{ENTER}")).await;
+    browser.at("/apps/shop").await;
+    browser.reads("#configs", "By keys").await;
     browser.close().await;
     house.close().await;
 }

@@ -1,6 +1,6 @@
 //! What pages answer, header by header, where a browser would hide it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::StreamExt;
 use holdfast::domain::{
@@ -300,6 +300,67 @@ async fn a_lost_live_stream_goes_on_where_it_was() {
     house.close().await;
 }
 
+/// Bytes on the wire.
+async fn packed(ada: &Visitor, path: &str) -> usize {
+    let asked = ada.request(Method::GET, path);
+    let answer = asked
+        .header("accept-encoding", "gzip")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.headers()["content-encoding"], "gzip", "{path}");
+    answer.bytes().await.unwrap().len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_visit_is_small_even_with_many_apps() {
+    let (house, site) = lodged().await;
+    for number in 0..100 {
+        house
+            .app(&format!("app-{number}"), &format!("project-{number}"))
+            .await;
+    }
+    let ada = Visitor::logged_in(&site, "ada").await;
+    let page = ada.page("/").await;
+    assert!(page.contains("app-99"));
+    let mut bytes = packed(&ada, "/").await;
+    let files = page.split('"').filter(|text| text.starts_with("/static/"));
+    let files: BTreeSet<&str> = files.filter_map(|file| file.split('#').next()).collect();
+    for file in &files {
+        bytes += packed(&ada, file).await;
+    }
+    assert!(files.len() > 4, "{files:?}");
+    println!(
+        "figure: pages: a first visit with 100 apps is {} kB compressed",
+        bytes / 1000
+    );
+    assert!(bytes <= 100_000, "{bytes}");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_activity_is_searched_and_exported() {
+    let (house, site) = lodged().await;
+    for slug in ["shop", "blog"] {
+        house.app(slug, slug).await;
+    }
+    let ada = Visitor::logged_in(&site, "ada").await;
+    let rows = async |query: &str| {
+        let page = ada.page(&format!("/activity?{query}")).await;
+        page.matches("id=\"event-").count()
+    };
+    assert_eq!(rows("q=PROJECT+blog").await, 1);
+    assert_eq!(rows("q=project&kind=settings").await, 2);
+    assert_eq!(rows("q=project&kind=runs").await, 0);
+    let page = ada.page("/activity?q=%3Cb%3E%26").await;
+    assert!(
+        page.contains("&#60;b&#62;&#38;") && !page.contains("<b>&"),
+        "{page}"
+    );
+    assert!(page.contains("/api/audit/export?format=csv"), "{page}");
+    house.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn hooks_are_rows_of_the_form() {
     let (house, site) = lodged().await;
@@ -308,7 +369,7 @@ async fn hooks_are_rows_of_the_form() {
     house.app("shop", &project).await;
     let ada = Visitor::logged_in(&site, "ada").await;
     let new = "/apps/shop/configs/new";
-    let token = ada.token(new).await;
+    let token = ada.token("/apps/shop/configs/all").await;
     let fixed = [
         ("csrf", token.as_str()),
         ("service", "db"),
@@ -496,7 +557,7 @@ async fn a_config_is_encrypted_to_a_key_that_is_shown_once() {
     assert!(page.contains("hx-history=\"false\""));
 
     let new = "/apps/shop/configs/new";
-    let token = ada.token(new).await;
+    let token = ada.token("/apps/shop/configs/all").await;
     let fixed = [
         ("csrf", token.as_str()),
         ("service", "db"),

@@ -9,7 +9,7 @@ use super::{
 use crate::house::{House, postgres};
 
 /// Every form that changes something, with fields that would do.
-const CHANGES: [(&str, &[(&str, &str)]); 20] = [
+const CHANGES: [(&str, &[(&str, &str)]); 23] = [
     ("/apps/new", &[("slug", "second"), ("project", "second")]),
     ("/apps/shop/run", &[]),
     (
@@ -21,6 +21,7 @@ const CHANGES: [(&str, &[(&str, &str)]); 20] = [
             ("time_zone", "UTC"),
         ],
     ),
+    ("/apps/shop/configs/new/summary", &[("go", "create")]),
     (
         "/configs/1",
         &[
@@ -32,6 +33,7 @@ const CHANGES: [(&str, &[(&str, &str)]); 20] = [
     ),
     ("/configs/1/run", &[]),
     ("/configs/1/delete", &[]),
+    ("/configs/1/switch", &[("to", "off")]),
     ("/runs/1/cancel", &[]),
     ("/runs/1/restore", &[("confirm", "shop")]),
     ("/restores/1/undo", &[]),
@@ -42,21 +44,25 @@ const CHANGES: [(&str, &[(&str, &str)]); 20] = [
     ("/system/backup/run", &[]),
     ("/configs/1/trigger", &[]),
     ("/configs/1/trigger/revoke", &[]),
+    ("/configs/1/pings/again", &[]),
     ("/system/backup/download", &[]),
     ("/keys", &[]),
     ("/system/log-check", &[]),
     ("/system/rebuild", &[]),
 ];
 
-const PAGES: [&str; 16] = [
+const PAGES: [&str; 19] = [
     "/",
     "/apps",
     "/apps/new",
     "/apps/shop",
     "/apps/shop/configs/new",
+    "/apps/shop/configs/new/what",
+    "/apps/shop/configs/all",
     "/apps/shop/upload-restore",
     "/configs/1",
     "/configs/1/trigger",
+    "/configs/1/pings",
     "/runs/1",
     "/runs/1/restore",
     "/runs/1/download",
@@ -94,6 +100,8 @@ async fn a_viewer_looks_and_changes_nothing() {
         let status = vera.get(path).await.status();
         let acting = [
             "new",
+            "what",
+            "configs/all",
             "restore",
             "download",
             "configs/1",

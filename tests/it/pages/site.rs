@@ -40,14 +40,23 @@ impl Site {
         }
     }
 
+    /// As a proxy that speaks TLS hands requests on.
+    pub fn behind_tls(house: &House) -> Self {
+        Self::serve(house, TcpListener::bind("127.0.0.1:0").unwrap(), true)
+    }
+
     fn at(house: &House, listener: TcpListener) -> Self {
+        Self::serve(house, listener, false)
+    }
+
+    fn serve(house: &House, listener: TcpListener, https: bool) -> Self {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let web = Web {
             holdfast: house.holdfast.clone(),
             work: None,
             stop: CancellationToken::new(),
-            https: false,
+            https,
         };
         let acceptor = TcpAcceptor::from_std(listener).unwrap();
         let stop = web.stop.clone();

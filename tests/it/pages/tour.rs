@@ -7,20 +7,29 @@ use std::{collections::BTreeSet, path::Path};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use holdfast::{
     app::{ConfigInput, WebhookInput},
-    domain::access::Role,
+    domain::{access::Role, ids::ConfigId},
     target::memory::{Fault, Scope},
 };
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     axe,
-    browser::Browser,
+    browser::{Browser, CONTROL},
+    past,
     site::{PASSWORD, Site, add_user},
 };
-use crate::house::{House, postgres, psql};
+use crate::{
+    bed::{BUSYBOX, Bed},
+    house::{House, postgres, psql},
+};
+
+/// The first page with the palette open.
+const PALETTE: &str = "/?palette";
+const WIZARD: &str = "/apps/:slug/configs/new/:step";
 
 /// Route, an address of it, and the name of its picture when it is worth one.
-const PAGES: [(&str, &str, &str); 26] = [
+const PAGES: [(&str, &str, &str); 35] = [
     ("/", "/", "dashboard"),
     ("/apps", "/apps", ""),
     ("/apps/new", "/apps/new", ""),
@@ -35,6 +44,12 @@ const PAGES: [(&str, &str, &str); 26] = [
         "/apps/shop/configs/new",
         "config-new",
     ),
+    (WIZARD, "/apps/shop/configs/new/where", "config-where"),
+    (WIZARD, "/apps/shop/configs/new/when", "config-when"),
+    (WIZARD, "/apps/shop/configs/new/around", ""),
+    (WIZARD, "/apps/shop/configs/new/keep", "config-keep"),
+    (WIZARD, "/apps/shop/configs/new/summary", "config-summary"),
+    ("/apps/:slug/configs/all", "/apps/shop/configs/all", ""),
     ("/configs/:id", "/configs/1", ""),
     (
         "/configs/:id/retention",
@@ -50,10 +65,13 @@ const PAGES: [(&str, &str, &str); 26] = [
     ("/apps/:slug/activity", "/apps/shop/activity", ""),
     ("/activity/:position", "/activity/4", "event"),
     ("/find", "/find?q=shop", "find"),
+    ("/api-reference", "/api-reference", ""),
     ("/webhooks", "/webhooks", ""),
     ("/configs/:id/trigger", "/configs/1/trigger", ""),
+    ("/configs/:id/pings", "/configs/1/pings", ""),
     ("/keys", "/keys", ""),
     ("/system", "/system", "system"),
+    ("/system/artifacts", "/system/artifacts", "artifacts"),
     ("/system/backup", "/system/backup", "own-database"),
     ("/account", "/account", ""),
     ("/account/second-factor", "/account/second-factor", ""),
@@ -61,11 +79,15 @@ const PAGES: [(&str, &str, &str); 26] = [
     ("", "/nowhere", ""),
 ];
 /// Before the log-in, or no page but a part of one or a file.
-const OTHERS: [&str; 6] = [
+const OTHERS: [&str; 10] = [
     "/login",
+    "/login/sso",
+    "/login/sso/return",
+    "/prove/sso",
     "/setup",
     "/prove",
     "/schedule",
+    "/retention",
     "/runs/:id/download",
     "/targets/trial",
 ];
@@ -114,7 +136,20 @@ async fn each_page_is_for_everybody() {
         "shop",
         "CREATE TABLE orders AS SELECT i, md5(i::text) note FROM generate_series(1, 20000) i",
     );
-    let house = House::new().await;
+    let uploads = tempfile::tempdir().unwrap();
+    let mount = format!("{}:/uploads", uploads.path().display());
+    let labels = [
+        format!("com.docker.compose.project={project}"),
+        "com.docker.compose.service=files".to_owned(),
+    ];
+    let [first, second] = &labels;
+    // Data that no config covers.
+    let _files = Bed::run(
+        BUSYBOX,
+        &["--label", first, "--label", second, "-v", &mount],
+        &["sleep", "3600"],
+    );
+    let house = House::patient().await;
     let site = Site::of(&house);
     let browser = Browser::start(&site.url).await;
     house.holdfast.prepare_setup().await.unwrap();
@@ -128,6 +163,7 @@ async fn each_page_is_for_everybody() {
     tour.look("/login", "login").await;
 
     fill(&house, &project).await;
+    past::fill(&house).await;
     browser.go("/login").await;
     browser.fill("#name", "ada").await;
     browser.fill("#password", PASSWORD).await;
@@ -136,6 +172,8 @@ async fn each_page_is_for_everybody() {
     for (_, path, picture) in PAGES {
         tour.look(path, picture).await;
     }
+    tour.look(PALETTE, "palette").await;
+    live(&house, &mut tour).await;
     println!(
         "figure: pages: {} views in both themes at {WIDE} and {PHONE} px, serious findings {}",
         tour.seen,
@@ -144,6 +182,23 @@ async fn each_page_is_for_everybody() {
     assert!(tour.wrong.is_empty(), "{:#?}", tour.wrong);
     browser.close().await;
     house.close().await;
+}
+
+/// A run in the middle of its work.
+async fn live(house: &House, tour: &mut Tour<'_>) {
+    let (reached, release) = (CancellationToken::new(), CancellationToken::new());
+    let stall = Fault::Stall {
+        after: 150_000,
+        reached: reached.clone(),
+        release: release.clone(),
+    };
+    *house.faults.target.lock().unwrap() = Some((stall, Scope::Artifacts));
+    let run = house.request(ConfigId(1)).await;
+    reached.cancelled().await;
+    tour.look(&format!("/runs/{run}"), "run-live").await;
+    house.heal();
+    release.cancel();
+    house.run_over(run).await;
 }
 
 /// An app with a backup that is good, one that failed, a restore, and a webhook.
@@ -194,6 +249,10 @@ impl Tour<'_> {
         self.browser.prefers("light").await;
         self.browser.go(path).await;
         self.browser.find("h1").await;
+        if path == PALETTE {
+            self.browser.keys(&format!("{CONTROL}k{CONTROL}sho")).await;
+            self.browser.find("#palette #found li").await;
+        }
         for (kind, theme, width) in VIEWS {
             self.browser.prefers(theme).await;
             self.browser.wide(width, 900).await;

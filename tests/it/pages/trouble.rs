@@ -1,5 +1,5 @@
-//! What a page says while something else does not work: the server gone, the destination full, the
-//! service stopped, two tabs, a second click.
+//! What a page says while something else does not work: the server gone, the engine gone, the destination
+//! full, the service stopped, a second click.
 
 use holdfast::{
     domain::access::Role,
@@ -13,6 +13,7 @@ use super::{
 use crate::{
     bed::docker,
     house::{House, postgres},
+    proxy::Proxy,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,11 +26,7 @@ async fn each_trouble_is_said_with_what_to_do_and_is_over_when_it_is_over() {
     add_user(&house, "ada", Role::Admin).await;
     let site = Site::of(&house);
     let browser = Browser::start(&site.url).await;
-    browser.go("/login").await;
-    browser.fill("#name", "ada").await;
-    browser.fill("#password", PASSWORD).await;
-    browser.press("Log in").await;
-    browser.reads("h1", "Backups").await;
+    log_in(&browser).await;
 
     browser.go("/apps/shop").await;
     browser.reads(".live-state", "live").await;
@@ -74,6 +71,47 @@ async fn each_trouble_is_said_with_what_to_do_and_is_over_when_it_is_over() {
     assert_eq!(house.run_count().await, before + 1);
     browser.go("/").await;
     browser.reads(".verdict", "is protected").await;
+    browser.close().await;
+    house.close().await;
+}
+
+async fn log_in(browser: &Browser) {
+    browser.go("/login").await;
+    browser.fill("#name", "ada").await;
+    browser.fill("#password", PASSWORD).await;
+    browser.press("Log in").await;
+    browser.reads("h1", "Backups").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_the_engine_is_away_is_said_until_it_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("engine.sock");
+    let house = House::through(&socket).await;
+    house.app("shop", "no-such-project").await;
+    add_user(&house, "ada", Role::Admin).await;
+    let site = Site::of(&house);
+    let browser = Browser::start(&site.url).await;
+    log_in(&browser).await;
+    let said = "container engine does not answer";
+    browser.reads("#overview .alert", said).await;
+    browser.run("window.stayed = true").await;
+    // A new config can be begun all the same, and says why nothing is offered.
+    let away = Browser::start(&site.url).await;
+    log_in(&away).await;
+    away.go("/apps/shop/configs/new").await;
+    away.reads(".wizard .alert", "could not be asked").await;
+    away.close().await;
+
+    let proxy = Proxy::listen(&socket, None);
+    // Nobody loads anything again.
+    browser.is_gone("#overview .alert").await;
+    browser
+        .reads(".verdict", "No backup is configured yet")
+        .await;
+    assert_eq!(browser.run("return window.stayed").await, true);
+    drop(proxy);
+    browser.reads_after_reload("#overview", said).await;
     browser.close().await;
     house.close().await;
 }

@@ -74,8 +74,8 @@ pub struct OwnFault {
     pub name: &'static str,
     pub make: fn(&Bed),
     pub mend: fn(&Bed),
-    /// A word that the run's failure must hold.
-    pub says: &'static str,
+    /// Words: the run's failure must hold one of them.
+    pub says: &'static [&'static str],
 }
 
 pub fn find<K: Kind>() -> &'static dyn Strategy {

@@ -79,7 +79,7 @@ impl Kind for MySql {
                 name: "wrong password",
                 make: |bed| login(bed, "secret", "changed"),
                 mend: |bed| login(bed, "changed", "secret"),
-                says: "password in the config",
+                says: &["password in the config"],
             },
             OwnFault {
                 name: "a view of a table that is gone",
@@ -92,7 +92,7 @@ impl Kind for MySql {
                 mend: |bed| {
                     sql(bed, "DROP VIEW shop.broken");
                 },
-                says: "mend it",
+                says: &["mend it"],
             },
         ]
     }

@@ -88,13 +88,13 @@ impl Kind for Postgres {
                 name: "database missing",
                 make: |bed| server(bed, "ALTER DATABASE shop RENAME TO shop_gone"),
                 mend: |bed| server(bed, "ALTER DATABASE shop_gone RENAME TO shop"),
-                says: "shop",
+                says: &["shop"],
             },
             OwnFault {
                 name: "no connections left",
                 make: |bed| server(bed, "ALTER DATABASE shop ALLOW_CONNECTIONS false"),
                 mend: |bed| server(bed, "ALTER DATABASE shop ALLOW_CONNECTIONS true"),
-                says: "connection",
+                says: &["connection"],
             },
         ]
     }
@@ -126,7 +126,7 @@ async fn dump_killed(suite: &mut Suite) {
     let _ = killer.wait();
     let case = Case {
         name: "pg_dump killed",
-        says: "killed",
+        says: &["killed"],
     };
     suite.judge(case, run, files).await;
 }
@@ -153,7 +153,7 @@ async fn wrong_password(suite: &mut Suite) {
     password(&suite.bed, "secret");
     let case = Case {
         name: "wrong password",
-        says: "password",
+        says: &["password"],
     };
     suite.judge(case, run, files).await;
     suite.config = good;

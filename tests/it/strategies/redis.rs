@@ -87,25 +87,25 @@ impl Kind for Redis {
                 mend: |bed| {
                     drop(bed.sh("REDISCLI_AUTH=changed redis-cli config set requirepass ''"));
                 },
-                says: "noauth",
+                says: &["noauth"],
             },
             OwnFault {
                 name: "user without the right",
                 make: |bed| acl(bed, "-sync"),
                 mend: |bed| acl(bed, "+sync"),
-                says: "+sync",
+                says: &["+sync"],
             },
             OwnFault {
                 name: "replica without a primary",
                 make: |bed| drop(cli(bed, &["REPLICAOF", "127.0.0.1", "1"])),
                 mend: |bed| drop(cli(bed, &["REPLICAOF", "NO", "ONE"])),
-                says: "not connected",
+                says: &["not connected"],
             },
             OwnFault {
                 name: "client missing",
                 make: |bed| drop(bed.sh("mv /usr/bin/redis-cli /usr/bin/away")),
                 mend: |bed| drop(bed.sh("mv /usr/bin/away /usr/bin/redis-cli")),
-                says: "not in the image",
+                says: &["not in the image"],
             },
         ]
     }

@@ -95,19 +95,19 @@ impl Kind for Sqlite {
                 name: "database missing",
                 make: |bed| aside(bed, "rm app.db"),
                 mend: back,
-                says: "/data/app.db is not there",
+                says: &["/data/app.db is not there"],
             },
             OwnFault {
                 name: "database empty",
                 make: |bed| aside(bed, ": > app.db"),
                 mend: back,
-                says: "no SQLite database",
+                says: &["no SQLite database"],
             },
             OwnFault {
                 name: "no database",
                 make: |bed| aside(bed, "echo SQLite format 4 > app.db"),
                 mend: back,
-                says: "no SQLite database",
+                says: &["no SQLite database"],
             },
             OwnFault {
                 name: "database damaged",
@@ -118,13 +118,13 @@ impl Kind for Sqlite {
                     );
                 },
                 mend: back,
-                says: "damaged",
+                says: &["damaged"],
             },
             OwnFault {
                 name: "database cut off",
                 make: |bed| aside(bed, "truncate -s 200000 app.db"),
                 mend: back,
-                says: "",
+                says: &[""],
             },
         ]
     }

@@ -104,19 +104,19 @@ impl Kind for Volume {
                 name: "path missing",
                 make: |bed| drop(bed.sh("mv /media/shop/m /media/shop/m2")),
                 mend: |bed| drop(bed.sh("mv /media/shop/m2 /media/shop/m")),
-                says: "/media/shop/m is not there",
+                says: &["/media/shop/m is not there"],
             },
             OwnFault {
                 name: "path is a link now",
                 make: |bed| drop(bed.sh("cd /media/shop && mv m m2 && ln -s m2 m")),
                 mend: |bed| drop(bed.sh("cd /media/shop && rm m && mv m2 m")),
-                says: "symbolic link",
+                says: &["symbolic link"],
             },
             OwnFault {
                 name: "path is a pipe now",
                 make: |bed| drop(bed.sh("cd /media/shop && mv m m2 && mkfifo m")),
                 mend: |bed| drop(bed.sh("cd /media/shop && rm m && mv m2 m")),
-                says: "no file and no folder",
+                says: &["no file and no folder"],
             },
         ]
     }

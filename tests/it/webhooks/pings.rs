@@ -102,3 +102,38 @@ async fn a_switch_hears_of_each_run_until_it_answers_and_no_start_after_its_end(
     }
     scene.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_switch_was_told_is_listed_and_only_the_newest_is_sent_again() {
+    let mut scene = Scene::new(true).await;
+    let mut receiver = Receiver::answering(&[204, 410]).await;
+    scene.watched(&receiver).await;
+    let (holdfast, caller) = (scene.holdfast.clone(), scene.caller.clone());
+    let config = ConfigId(1);
+    let nothing = holdfast.ping_again(&caller, config).await.unwrap_err();
+    assert!(nothing.to_string().contains("the next run"), "{nothing}");
+
+    let run = scene.started_run().await;
+    receiver.next().await;
+    scene.fail(run).await;
+    receiver.next().await;
+    let told = loop {
+        let told = holdfast.pings(&caller, config, 10).await.unwrap();
+        if told.iter().all(|it| it.status != "pending") {
+            break told;
+        }
+        tokio::task::yield_now().await;
+    };
+    let shown: Vec<_> = told
+        .iter()
+        .map(|it| (it.ping.as_deref().unwrap(), it.status.as_str()))
+        .collect();
+    assert_eq!(shown, [("fail", "failed"), ("start", "delivered")]);
+    let problem = told[0].last_error.as_deref().unwrap();
+    assert!(problem.contains("410"), "{problem}");
+
+    let again = holdfast.ping_again(&caller, config).await.unwrap();
+    assert_eq!(again.id, told[0].id);
+    assert_eq!(receiver.next().await.path, format!("/hook/{TOKEN}/fail"));
+    scene.stop().await;
+}

@@ -2,10 +2,14 @@
 
 use std::fmt::Write as _;
 
-use chrono::SecondsFormat;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
-use crate::{app::Head, log::Recorded, web::api::error::ApiError};
+use crate::{
+    domain::failure::one_of,
+    log::{Checkpoint, Entry, offline::HeadLine},
+    web::api::error::ApiError,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
@@ -13,7 +17,8 @@ pub enum Form {
     Csv,
 }
 
-const COLUMNS: [&str; 14] = [
+/// Those of [`Entry`].
+const COLUMNS: [&str; 15] = [
     "position",
     "at",
     "name",
@@ -27,15 +32,18 @@ const COLUMNS: [&str; 14] = [
     "app_id",
     "config_id",
     "data",
+    "prev_hash",
     "hash",
 ];
+/// Where `data` stands among them.
+const DATA: usize = 12;
 
 impl Form {
     pub fn parse(name: Option<&str>) -> Result<Self, ApiError> {
         match name {
             None | Some("jsonl") => Ok(Self::JsonLines),
             Some("csv") => Ok(Self::Csv),
-            Some(_) => Err(ApiError::invalid("format", "use one of: jsonl, csv")),
+            Some(_) => Err(ApiError::invalid("format", one_of(["jsonl", "csv"]))),
         }
     }
 
@@ -57,70 +65,65 @@ impl Form {
         (self == Self::Csv).then(|| format!("{}\r\n", COLUMNS.join(",")))
     }
 
-    pub fn line(self, event: &Recorded) -> String {
-        let values = values(event);
+    pub fn line(self, event: &Entry) -> String {
         match self {
-            Self::JsonLines => {
-                let pairs = COLUMNS.iter().map(|name| (*name).to_owned()).zip(values);
-                let object: serde_json::Map<String, Value> = pairs.collect();
-                format!("{}\n", Value::Object(object))
-            }
-            Self::Csv => row(&values),
+            Self::JsonLines => json_line(event),
+            Self::Csv => row(&cells(event)),
         }
     }
 
     /// The head, where no event can be meant: a key of its own, or a position of `head`.
-    pub fn last(self, head: &Head) -> String {
+    pub fn last(self, head: &Checkpoint) -> String {
         match self {
-            Self::JsonLines => {
-                let head = json!({ "position": head.position, "hash": head.hash });
-                format!("{}\n", json!({ "head": head }))
-            }
+            Self::JsonLines => json_line(&HeadLine { head: head.clone() }),
             Self::Csv => {
-                let mut values = [const { Value::Null }; COLUMNS.len()];
-                values[0] = json!(format!("head {}", head.position));
-                values[COLUMNS.len() - 1] = json!(head.hash);
-                row(&values)
+                let mut cells = [const { String::new() }; COLUMNS.len()];
+                cells[0] = format!("head {}", head.position);
+                cells[DATA] = json!(head).to_string();
+                cells[COLUMNS.len() - 1].clone_from(&head.hash);
+                row(&cells)
             }
         }
     }
 }
 
-fn values(event: &Recorded) -> [Value; COLUMNS.len()] {
+fn json_line(of: &impl Serialize) -> String {
+    let line = serde_json::to_string(of).unwrap_or_default();
+    line + "\n"
+}
+
+fn cells(event: &Entry) -> [String; COLUMNS.len()] {
+    let number = |value: Option<i64>| value.map(|it| it.to_string()).unwrap_or_default();
     [
-        json!(event.position),
-        json!(event.at.to_rfc3339_opts(SecondsFormat::Millis, true)),
-        json!(event.name),
-        json!(event.schema),
-        json!(event.stream.kind.name()),
-        json!(event.stream.id),
-        json!(event.version),
-        json!(event.actor),
-        json!(event.correlation),
-        json!(event.causation),
-        json!(event.scope.app),
-        json!(event.scope.config),
-        serde_json::from_str(&event.data).unwrap_or_else(|_| json!(event.data)),
-        json!(event.hash),
+        event.position.to_string(),
+        event.at.clone(),
+        event.name.clone(),
+        event.schema.to_string(),
+        event.stream.clone(),
+        event.stream_id.to_string(),
+        event.version.to_string(),
+        event.actor.get().to_owned(),
+        event.correlation.clone(),
+        number(event.causation),
+        number(event.app_id),
+        number(event.config_id),
+        event.data.get().to_owned(),
+        event.prev_hash.clone(),
+        event.hash.clone(),
     ]
 }
 
 /// RFC 4180. No cell can begin like a formula: texts from outside stand inside JSON.
-fn row(values: &[Value]) -> String {
+fn row(cells: &[String]) -> String {
     let mut line = String::new();
-    for (i, value) in values.iter().enumerate() {
-        let text = match value {
-            Value::Null => String::new(),
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        };
+    for (i, text) in cells.iter().enumerate() {
         if i > 0 {
             line.push(',');
         }
         if text.contains([',', '"', '\r', '\n']) {
             let _ = write!(line, "\"{}\"", text.replace('"', "\"\""));
         } else {
-            line.push_str(&text);
+            line.push_str(text);
         }
     }
     line.push_str("\r\n");
@@ -129,32 +132,34 @@ fn row(values: &[Value]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
+
     use super::*;
 
     #[test]
     fn cells_are_quoted_where_needed() {
-        let values = [
-            json!(1),
-            json!("a\"b,c"),
-            Value::Null,
-            json!({ "x": "=1+1" }),
-        ];
+        let cells = ["1", "a\"b,c", "", "{\"x\":\"=1+1\"}"].map(str::to_owned);
         assert_eq!(
-            row(&values),
+            row(&cells),
             "1,\"a\"\"b,c\",,\"{\"\"x\"\":\"\"=1+1\"\"}\"\r\n"
         );
     }
 
     #[test]
     fn the_head_stands_last_in_both() {
-        let head = Head {
+        let head = Checkpoint {
             position: 7,
             hash: "ab".to_owned(),
+            at: DateTime::UNIX_EPOCH,
+            instance: "1".to_owned(),
+            public_key: "2".to_owned(),
+            signature: "3".to_owned(),
         };
-        assert_eq!(
-            Form::JsonLines.last(&head),
-            "{\"head\":{\"position\":7,\"hash\":\"ab\"}}\n"
-        );
-        assert_eq!(Form::Csv.last(&head), "head 7,,,,,,,,,,,,,ab\r\n");
+        let said = r#"{"position":7,"hash":"ab","at":"1970-01-01T00:00:00Z","instance":"1","public_key":"2","signature":"3"}"#;
+        let line = format!("{{\"head\":{said}}}\n");
+        assert_eq!(Form::JsonLines.last(&head), line);
+        let cell = said.replace('"', "\"\"");
+        let line = format!("head 7,,,,,,,,,,,,\"{cell}\",,ab\r\n");
+        assert_eq!(Form::Csv.last(&head), line);
     }
 }

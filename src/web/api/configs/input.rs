@@ -89,6 +89,8 @@ pub struct ConfigBody {
     /// Hours in which the schedule starts nothing, in the config's time zone: `08:00-18:00 Mon-Fri`. What
     /// comes due in them is made up for by one run when they are over. Empty: none.
     blackout: Option<String>,
+    /// Words under names, for people and programs to find the config by; in place of all that it has.
+    labels: Option<BTreeMap<String, String>>,
     // Only answered; passed over when an answer is sent back.
     #[oai(skip)]
     id: IgnoredAny,
@@ -118,13 +120,22 @@ struct FurtherTarget {
 /// Whom backups are encrypted to.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Encryption {
+pub struct Encryption {
     recipients: Vec<String>,
     server_key: bool,
 }
 
+impl From<Encryption> for EncryptionInput {
+    fn from(sent: Encryption) -> Self {
+        Self {
+            recipients: sent.recipients,
+            server_key: sent.server_key,
+        }
+    }
+}
+
 /// `none`, as it was answered before there was any.
-fn or_none<'de, D>(deserializer: D) -> Result<Option<Loose<Encryption>>, D::Error>
+pub fn or_none<'de, D>(deserializer: D) -> Result<Option<Loose<Encryption>>, D::Error>
 where
     D: Deserializer<'de>,
 {
@@ -199,10 +210,7 @@ impl ConfigBody {
             blackout: self.blackout.map(|text| text.trim().to_owned()),
             enabled: self.enabled,
             compression: self.compression,
-            encryption: self.encryption.map(|Loose(sent)| EncryptionInput {
-                recipients: sent.recipients,
-                server_key: sent.server_key,
-            }),
+            encryption: self.encryption.map(|Loose(sent)| sent.into()),
             retention_mode: self.retention_mode,
             retention_count: self.retention_count,
             retention_days: self.retention_days,
@@ -217,6 +225,8 @@ impl ConfigBody {
             pre_hooks,
             post_hooks,
             ping_url: self.ping_url.map(Secret::new),
+            labels: self.labels,
+            revision: None,
         })
     }
 }

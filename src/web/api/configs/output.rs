@@ -37,7 +37,8 @@ pub struct Config {
     target: String,
     /// JSON object, as text; secrets are masked.
     target_config_json: String,
-    /// JSON list of `{target, target_config_json}`, as text; secrets are masked.
+    /// JSON list of `{target, target_config_json}`, as text, the settings of each as text in it; secrets are
+    /// masked.
     copies: String,
     schedule_cron: String,
     time_zone: String,
@@ -72,6 +73,7 @@ pub struct Config {
     post_hooks: String,
     /// Scheme and host; the rest is masked.
     ping_url: Option<String>,
+    labels: BTreeMap<String, String>,
     /// 1 for the first form of this config, one more with each change.
     revision: i32,
     created_at: Time,
@@ -96,6 +98,7 @@ impl Config {
             paths: json_text(&spec.paths),
             target_config_json: target_settings(&spec),
             copies: copies(&spec),
+            encryption: encryption(&spec),
             name: spec.name,
             service: spec.service,
             strategy: spec.strategy,
@@ -112,10 +115,6 @@ impl Config {
             jitter_seconds: spec.jitter_seconds,
             blackout: spec.blackout,
             compression: spec.compression.name().to_owned(),
-            encryption: json_text(&json!({
-                "recipients": spec.encryption.recipients,
-                "server_key": spec.encryption.own.is_some(),
-            })),
             retention_mode: spec.retention.mode().to_owned(),
             retention_count,
             retention_days,
@@ -128,6 +127,7 @@ impl Config {
             pre_hooks: json_text(&spec.pre_hooks),
             post_hooks: json_text(&spec.post_hooks),
             ping_url: spec.ping.map(|ping| format!("{}/{MASK}", ping.origin)),
+            labels: spec.labels,
             revision: config.revision,
             created_at: Time::of(config.created_at),
             updated_at: Time::of(config.updated_at),
@@ -146,6 +146,13 @@ fn masked<T>(secrets: &BTreeMap<String, T>) -> BTreeMap<String, String> {
     names.map(|name| (name, MASK.to_owned())).collect()
 }
 
+pub fn encryption(spec: &ConfigSpec) -> String {
+    json_text(&json!({
+        "recipients": spec.encryption.recipients,
+        "server_key": spec.encryption.own.is_some(),
+    }))
+}
+
 pub fn target_settings(spec: &ConfigSpec) -> String {
     json_text(&settings(&spec.first_target()))
 }
@@ -157,9 +164,29 @@ fn settings(at: &FurtherTarget) -> BTreeMap<String, String> {
 }
 
 fn copies(spec: &ConfigSpec) -> String {
-    let copies = spec
-        .copies
-        .iter()
-        .map(|copy| json!({ "target": copy.target, "target_config_json": settings(copy) }));
+    let copies = spec.copies.iter().map(
+        |copy| json!({ "target": copy.target, "target_config_json": json_text(&settings(copy)) }),
+    );
     json_text(&copies.collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the first target's: whoever reads one reads the other.
+    #[test]
+    fn the_settings_of_a_copy_are_text() {
+        let copy = FurtherTarget {
+            target: "s3".to_owned(),
+            settings: [("bucket".to_owned(), "b".to_owned())].into(),
+            ..FurtherTarget::default()
+        };
+        let spec = ConfigSpec {
+            copies: vec![copy],
+            ..ConfigSpec::default()
+        };
+        let expected = r#"[{"target":"s3","target_config_json":"{\"bucket\":\"b\"}"}]"#;
+        assert_eq!(copies(&spec), expected);
+    }
 }

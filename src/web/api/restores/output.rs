@@ -18,6 +18,8 @@ pub struct Restore {
     id: i64,
     /// Absent when it is of a file that was sent.
     run_id: Option<i64>,
+    /// The safety backup that goes before it.
+    safety_run_id: Option<i64>,
     /// What that file was called.
     upload_name: Option<String>,
     app_id: i64,
@@ -82,6 +84,7 @@ impl From<restores::Model> for Restore {
             id: restore.id,
             upload_name: restore.upload().map(|upload| upload.name),
             run_id: restore.run_id,
+            safety_run_id: restore.safety_run_id,
             app_id: restore.app_id,
             service: restore.service,
             status: restore.status,

@@ -27,6 +27,8 @@ pub struct RestorePreview {
     /// A restore has to be given the private key of one of them: the server has none of its own.
     identity_needed: bool,
     warnings: Vec<String>,
+    /// Where the backup lies, or should.
+    places: Vec<RestorePlace>,
     /// The service as it is now.
     destination: Option<Destination>,
     /// Why it cannot be restored into.
@@ -35,6 +37,18 @@ pub struct RestorePreview {
     dump_ms: Option<i64>,
     /// Commands that restore the backup with stock tools, in order.
     restore_by_hand: Vec<String>,
+}
+
+/// A place that a restore can be told to read from.
+#[derive(Object)]
+#[oai(read_only_all)]
+pub struct RestorePlace {
+    /// For the restore's `from`.
+    from: u32,
+    /// In words.
+    target: String,
+    /// Whether it is said to hold the backup.
+    holds: bool,
 }
 
 #[derive(Object)]
@@ -52,6 +66,11 @@ impl From<Preview> for RestorePreview {
         let pin = preview.run.pin();
         let own = pin.is_some_and(|pin| pin.spec.encryption.own.is_some());
         let manifest = preview.manifest;
+        let places = preview.places.into_iter().map(|place| RestorePlace {
+            from: place.number,
+            target: place.at,
+            holds: place.holds,
+        });
         let (destination, problem) = match preview.destination {
             Ok(now) => {
                 let destination = Destination {
@@ -79,6 +98,7 @@ impl From<Preview> for RestorePreview {
             identity_needed: manifest.artifact.is_encrypted() && !own,
             recipients: manifest.artifact.recipients,
             warnings: manifest.warnings,
+            places: places.collect(),
             destination,
             problem,
             dump_ms: preview.dump_ms,

@@ -33,7 +33,7 @@ pub struct Run {
     hint: Option<String>,
     /// The last of what the tool itself said.
     error_detail: Option<String>,
-    /// `manual`, `schedule`, `api`, `cli` or `hook`.
+    /// `manual`, `schedule`, `api`, `cli`, `hook`, or `restore`: before one, for safety.
     trigger: String,
     attempt: i32,
     /// When the next attempt may start.
@@ -54,6 +54,8 @@ pub struct Run {
     expired_at: Option<Time>,
     /// When the artifact was deleted.
     pruned_at: Option<Time>,
+    /// Why the target still holds what was let go: an object lock, or no right to delete. It is asked again.
+    held: Option<String>,
     contents: Option<Contents>,
     /// Of the artifact, in the further targets of the config; none of them makes the run less good.
     copies: Vec<RunCopy>,
@@ -98,10 +100,12 @@ pub struct RunVerification {
 #[oai(read_only_all, skip_serializing_if_is_none)]
 pub struct RunCopy {
     target: String,
-    /// `pending`, `stored` or `failed`; a failed one is tried again at `retry_at`.
+    /// `pending`, `stored` or `failed`, which is tried again at `retry_at`; `damaged` or `missing` when it was
+    /// stored and is not what was stored any more, until somebody asks for it anew.
     status: String,
     attempts: u32,
     retry_at: Option<Time>,
+    /// Why it is not there. Of a stored one: why the last verification could not read it.
     error_msg: Option<String>,
     hint: Option<String>,
 }
@@ -194,6 +198,7 @@ impl From<runs::Model> for Run {
             progress: None,
             expired_at: run.expired_at.map(Time::of),
             pruned_at: run.pruned_at.map(Time::of),
+            held: run.held.clone(),
             id: run.id,
             backup_config_id: run.backup_config_id,
             app_id: run.app_id,
@@ -238,8 +243,8 @@ fn copies(run: &runs::Model) -> Vec<RunCopy> {
             status: copy.status().to_owned(),
             attempts: copy.attempts,
             retry_at: copy.retry_at.map(Into::into),
-            hint: copy.failure.as_ref().map(|failure| failure.hint.clone()),
-            error_msg: copy.failure.map(|failure| failure.message),
+            hint: copy.problem().map(|failure| failure.hint.clone()),
+            error_msg: copy.problem().map(|failure| failure.message.clone()),
         })
         .collect()
 }

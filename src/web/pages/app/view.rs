@@ -28,6 +28,7 @@ pub struct ConfigRow {
     pub badge: Badge,
     /// A run of it is queued or at work.
     pub busy: bool,
+    pub enabled: bool,
 }
 
 impl ConfigRow {
@@ -52,6 +53,7 @@ impl ConfigRow {
             next: NextRun::new(now, &health.next),
             retention: catalog::retention_words(spec.retention),
             badge: health.state.badge(),
+            enabled: config.enabled,
             busy: health.next == health::Next::Now,
         }
     }

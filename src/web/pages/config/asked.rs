@@ -3,7 +3,11 @@
 
 use askama::Template;
 
-use super::values::{Values, strategy_input, target_input};
+use super::{
+    paths::Paths,
+    trial::Shown,
+    values::{Values, strategy_input, target_input},
+};
 use crate::{
     app::MASK,
     domain::{failure::FieldErrors, form},
@@ -16,16 +20,28 @@ use crate::{
 pub struct Asked {
     /// Of the element that is replaced when something else is chosen.
     pub id: &'static str,
+    /// Where the form goes.
+    action: String,
     title: String,
     pub fields: Vec<Field>,
+    pub paths: Option<Paths>,
+    /// Name, label, chosen.
+    presets: Vec<(&'static str, &'static str, bool)>,
+    preset_help: &'static str,
     open: bool,
     /// What is asked for can be tried out.
     can_be_tried: bool,
+    pub trial: Option<Shown>,
 }
 
 impl Asked {
-    /// Nothing while no strategy is chosen.
-    pub fn by_strategy(values: &Values, errors: &FieldErrors) -> Self {
+    /// Nothing while no strategy is chosen. `found` are paths that detection saw.
+    pub fn by_strategy(
+        action: &str,
+        values: &Values,
+        found: &[String],
+        errors: &FieldErrors,
+    ) -> Self {
         let chosen = strategy::find(values.get("strategy"));
         let field = |kind: &str, field: &form::Field| {
             let group = if field.secret {
@@ -44,30 +60,47 @@ impl Asked {
         };
         Self {
             id: "strategy-fields",
+            action: action.to_owned(),
             title: chosen.map_or_else(String::new, |it| format!("Options of {}", it.label())),
             fields: chosen.map_or_else(Vec::new, |it| {
                 it.fields().iter().map(|f| field(it.kind(), f)).collect()
             }),
+            paths: chosen
+                .filter(|it| it.takes_paths())
+                .map(|_| Paths::new(values, found, errors)),
+            presets: Vec::new(),
+            preset_help: "",
             open: false,
             can_be_tried: false,
+            trial: None,
         }
     }
 
     /// Nothing while no target is chosen.
-    pub fn by_target(values: &Values, errors: &FieldErrors) -> Self {
+    pub fn by_target(action: &str, values: &Values, errors: &FieldErrors) -> Self {
         let chosen = target::kind(values.get("target"));
         let field = |kind: &str, field: &form::Field| {
             let api = format!("target_config_json.{}", field.name);
             input(target_input(kind, field.name), field, values, errors, &api)
         };
+        let presets = chosen.map_or(&[][..], target::TargetKind::presets);
+        let preset = presets.iter().find(|it| it.name == values.get("preset"));
         Self {
             id: "target-fields",
+            action: action.to_owned(),
             title: chosen.map_or_else(String::new, |it| format!("Settings of {}", it.label())),
             fields: chosen.map_or_else(Vec::new, |it| {
                 it.fields().iter().map(|f| field(it.name(), f)).collect()
             }),
+            paths: None,
+            presets: presets
+                .iter()
+                .map(|it| (it.name, it.label, preset.is_some_and(|preset| preset == it)))
+                .collect(),
+            preset_help: preset.map_or("", |preset| preset.help),
             open: true,
             can_be_tried: chosen.is_some_and(|it| !it.fields().is_empty()),
+            trial: None,
         }
     }
 

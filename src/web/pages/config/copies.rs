@@ -117,6 +117,19 @@ pub fn values_sent(form: &Form) -> Vec<(String, String)> {
     values
 }
 
+/// The rows that are taken, one after the other and with their secrets, for a form that is kept.
+pub fn rows_again(form: &Form) -> Vec<(String, String)> {
+    let mut values = Vec::new();
+    for (index, copy) in copies_sent(form).into_iter().flatten().enumerate() {
+        for (name, value) in copy.settings {
+            let name = input(index, &format!("{}.{name}", copy.target));
+            values.push((name, value.expose().clone()));
+        }
+        values.push((input(index, "target"), copy.target));
+    }
+    values
+}
+
 /// `None` when the form did not ask for them.
 pub fn copies_sent(form: &Form) -> Option<Vec<CopyInput>> {
     let fields = form.group("copies");

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{copies, hooks};
+use super::{copies, hooks, keep, paths, plan};
 use crate::{
     app::{ConfigInput, EncryptionInput, KeepInput, MASK},
     domain::{
@@ -80,6 +80,7 @@ impl Values {
         ] {
             set(name.to_owned(), value);
         }
+        set("paths".to_owned(), &spec.paths.join("\n"));
         if let Some(ping) = &spec.ping {
             set("ping_url".to_owned(), &format!("{}/{MASK}", ping.origin));
         }
@@ -109,26 +110,22 @@ impl Values {
         let mut values = BTreeMap::new();
         for name in [
             "name",
+            "revision",
             "service",
             "strategy",
             "target",
-            "schedule_cron",
+            "preset",
             "time_zone",
             "missed_policy",
             "missed_window",
             "jitter_seconds",
             "blackout",
             "compression",
-            "retention_mode",
-            "retention_count",
-            "retention_days",
-            "keep_last",
-            "keep_daily",
-            "keep_weekly",
-            "keep_monthly",
-            "keep_yearly",
-        ] {
-            values.insert(name.to_owned(), form.text(name).to_owned());
+        ]
+        .iter()
+        .chain(&keep::RULE)
+        {
+            values.insert((*name).to_owned(), form.text(name).to_owned());
         }
         // A private key in the wrong place does not come back to the page.
         let recipients = form.text("recipients");
@@ -151,6 +148,12 @@ impl Values {
         }
         values.extend(hooks::values_sent(form));
         values.extend(copies::values_sent(form));
+        values.extend(paths::value_sent(form));
+        values.extend(plan::values_sent(form));
+        if let Ok(cron) = plan::cron_of(form) {
+            values.insert("schedule_cron".to_owned(), cron);
+        }
+        values.extend(preset(form));
         (Self(values), input(form))
     }
 
@@ -159,6 +162,29 @@ impl Values {
     pub fn under(mut self, newer: Self) -> Self {
         self.0.extend(newer.0);
         self
+    }
+
+    /// The same with what a draft keeps of a secret address.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: String) -> Self {
+        self.0.insert(name.to_owned(), value);
+        self
+    }
+
+    /// As a form that holds the same; an empty value is one that was not sent.
+    pub fn to_form(&self) -> Form {
+        Form::of(self.filled())
+    }
+
+    fn filled(&self) -> BTreeMap<String, String> {
+        let mut values = self.0.clone();
+        values.retain(|_, value| !value.is_empty());
+        values
+    }
+
+    #[cfg(test)]
+    pub fn scheduled(cron: &str) -> Self {
+        Self::default().with("schedule_cron", cron.to_owned())
     }
 
     pub fn get(&self, name: &str) -> &str {
@@ -173,6 +199,11 @@ impl Values {
     }
 }
 
+/// What the inputs of a new config hold at first.
+pub fn fresh(service: &str, strategy: &str) -> BTreeMap<String, String> {
+    Values::fresh(service, strategy).filled()
+}
+
 /// Name of the input of a strategy's field.
 pub fn strategy_input(kind: &str, field: &str) -> String {
     format!("strategy.{kind}.{field}")
@@ -182,8 +213,32 @@ pub fn target_input(kind: &str, field: &str) -> String {
     format!("target.{kind}.{field}")
 }
 
+/// What the chosen provider fills in, when that is asked for.
+pub fn preset(form: &Form) -> Vec<(String, String)> {
+    let (kind, name) = (form.text("target"), form.text("preset"));
+    let presets = target::kind(kind).map_or(&[][..], target::TargetKind::presets);
+    let preset = presets.iter().find(|preset| preset.name == name);
+    let preset = preset.filter(|_| form.text("show") == "preset");
+    let values = preset.map_or(&[][..], |preset| preset.values);
+    let values = values.iter();
+    values
+        .map(|(field, value)| (target_input(kind, field), (*value).to_owned()))
+        .collect()
+}
+
 fn on(yes: bool) -> &'static str {
     if yes { "on" } else { "" }
+}
+
+/// Whether what stands in the input of that name is never shown.
+pub fn holds_secret(name: &str) -> bool {
+    match name.split_once('.') {
+        Some((prefix @ ("strategy" | "target"), key)) => is_secret(prefix, key),
+        Some(("copies", row)) => row
+            .split_once('.')
+            .is_some_and(|(_, key)| is_secret("target", key)),
+        _ => name == "ping_url",
+    }
 }
 
 fn is_secret(prefix: &str, key: &str) -> bool {
@@ -221,6 +276,7 @@ fn input(form: &Form) -> Result<ConfigInput, FieldErrors> {
     };
     let (retention_count, retention_days) = (number("retention_count"), number("retention_days"));
     let (missed_window, jitter_seconds) = (number("missed_window"), number("jitter_seconds"));
+    let revision = number("revision");
     let keep = KeepInput {
         last: number("keep_last"),
         daily: number("keep_daily"),
@@ -230,6 +286,9 @@ fn input(form: &Form) -> Result<ConfigInput, FieldErrors> {
     };
     let pre_hooks = hooks::hooks_sent(form, Phase::Before, &mut errors);
     let post_hooks = hooks::hooks_sent(form, Phase::After, &mut errors);
+    let schedule_cron = plan::cron_of(form)
+        .map_err(|problem| errors.add("schedule_cron", problem))
+        .ok();
     let text = |name: &str| Some(form.text(name).to_owned());
     let (strategy, target) = (form.text("strategy"), form.text("target"));
     let (secrets, plain): (BTreeMap<_, _>, BTreeMap<_, _>) = form
@@ -253,11 +312,10 @@ fn input(form: &Form) -> Result<ConfigInput, FieldErrors> {
                 .collect(),
         ),
         credentials: Some(sealed(secrets)),
-        // Not asked for here yet: what the config has stays.
-        paths: None,
+        paths: paths::sent(form),
         target: text("target"),
         target_settings: Some(sealed(form.group(&format!("target.{target}")))),
-        schedule_cron: text("schedule_cron"),
+        schedule_cron,
         time_zone: text("time_zone"),
         missed_policy: text("missed_policy").filter(|policy| !policy.is_empty()),
         missed_window,
@@ -275,6 +333,8 @@ fn input(form: &Form) -> Result<ConfigInput, FieldErrors> {
         pre_hooks,
         post_hooks,
         ping_url: Some(Secret::new(form.text("ping_url").to_owned())),
+        labels: None, // the form does not show them
+        revision,
     };
     errors.into_result().map(|()| input)
 }

@@ -32,6 +32,7 @@ pub struct Facts {
     pub totals: Totals,
     /// By app: services with data that no enabled config covers.
     pub unprotected: BTreeMap<i64, Vec<Unprotected>>,
+    pub engine_is_away: bool,
 }
 
 impl Facts {
@@ -39,27 +40,31 @@ impl Facts {
         let db = visit.holdfast.log().db();
         let since = (visit.now - Duration::hours(24)).timestamp_millis();
         let bars = u32::try_from(charts::BARS).unwrap_or(u32::MAX);
-        let mut beats: BTreeMap<i64, Vec<Beat>> = BTreeMap::new();
-        for beat in overview::beats(db, bars).await.map_err(AppError::from)? {
-            beats.entry(beat.app_id).or_default().push(beat);
-        }
         let (holdfast, caller) = (&visit.holdfast, &visit.caller);
-        let apps = holdfast.apps(caller).await?;
-        let mut configs = configs::list(db).await.map_err(AppError::from)?;
+        let granted = caller.apps();
+        // Each on a connection of its own: the page takes as long as the longest.
+        let read = async {
+            tokio::try_join!(
+                overview::beats(db, bars),
+                overview::totals(db, since, granted.as_deref()),
+                overview::newest(db),
+                overview::newest_successes(db),
+                configs::list(db),
+            )
+            .map_err(AppError::from)
+        };
+        let (apps, read) = tokio::try_join!(holdfast.apps(caller), read)?;
+        let (beats, totals, newest, successes, mut configs) = read;
         configs.retain(|config| caller.sees(AppId(config.app_id)));
-        let totals = overview::totals(db, since, caller.apps().as_deref()).await;
         Ok(Self {
             unprotected: holdfast.unprotected(caller, &apps, &configs).await?,
+            engine_is_away: holdfast.engine_is_away().await,
             apps,
             configs,
             beats,
-            newest: overview::by_config(overview::newest(db).await.map_err(AppError::from)?),
-            successes: overview::by_config(
-                overview::newest_successes(db)
-                    .await
-                    .map_err(AppError::from)?,
-            ),
-            totals: totals.map_err(AppError::from)?,
+            newest: overview::by_config(newest),
+            successes: overview::by_config(successes),
+            totals,
         })
     }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
-    app::{Preview, Service},
+    app::{Preview, Service, Whereabout},
     web::{
         catalog,
         words::{self, Moment},
@@ -20,6 +20,8 @@ pub struct PreviewView {
     pub service: String,
     /// Services to restore into: name and whether it is the chosen one.
     pub services: Vec<(String, bool)>,
+    /// Places to read from: number, name and whether it is the chosen one; empty when there is one only.
+    pub places: Vec<(u32, String, bool)>,
     /// The backup, and the destination as it is now.
     pub rows: Vec<Compared>,
     /// Why it cannot be restored into.
@@ -40,7 +42,12 @@ pub struct Compared {
 }
 
 impl PreviewView {
-    pub fn new(preview: &Preview, services: &[Service], now: DateTime<Utc>) -> Self {
+    pub fn new(
+        preview: &Preview,
+        services: &[Service],
+        from: Option<u32>,
+        now: DateTime<Utc>,
+    ) -> Self {
         let manifest = &preview.manifest;
         let (rows, problem, overwritten, versions_differ) = match &preview.destination {
             Ok(there) => (
@@ -74,6 +81,7 @@ impl PreviewView {
             taken: Moment::new(now, manifest.finished_at),
             service: preview.service.clone(),
             services: offered(&preview.service, services),
+            places: places(&preview.places, from),
             rows,
             possible: problem.is_none(),
             problem,
@@ -97,6 +105,14 @@ fn row(name: &'static str, backup: &str, now: &str) -> Compared {
         backup: backup.to_owned(),
         now: now.to_owned(),
     }
+}
+
+fn places(places: &[Whereabout], from: Option<u32>) -> Vec<(u32, String, bool)> {
+    let several = places.len() > 1;
+    let holding = places.iter().filter(|place| place.holds && several);
+    holding
+        .map(|place| (place.number, place.at.clone(), from == Some(place.number)))
+        .collect()
 }
 
 fn offered(chosen: &str, services: &[Service]) -> Vec<(String, bool)> {

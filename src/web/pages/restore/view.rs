@@ -29,6 +29,8 @@ pub struct RestoreView {
     pub cancel: Cancel,
     pub can_undo: bool,
     pub undone: bool,
+    /// It begins when this run, a backup of what is there, is good; none once it has begun.
+    pub waits_for: Option<i64>,
     /// Why it was broken off, while what it left waits to be put in order.
     pub unsettled: Option<String>,
     pub failure: Option<(String, Option<String>, Option<String>)>,
@@ -109,6 +111,7 @@ impl RestoreView {
             ),
             can_undo: restore.can_undo(),
             undone: restore.status == "undone",
+            waits_for: restore.safety_run_id.filter(|_| restore.status == "queued"),
             unsettled: unsettled(restore, events),
             failure: restore
                 .error_msg

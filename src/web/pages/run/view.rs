@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     domain::{
         config::ConfigSpec,
+        copies::FurtherTarget,
         event::Event,
         hook::{HookOutcome, HookReport, Phase},
         run::{RunEvent, Stage},
@@ -32,6 +33,8 @@ pub struct RunView {
     pub restorable: bool,
     /// The backup can be verified.
     pub verifiable: bool,
+    /// What its first target lost can be brought back from a copy.
+    pub mendable: bool,
     /// It waits for that, or is being read.
     pub verifying: bool,
     /// When it was last read and found whole.
@@ -40,6 +43,8 @@ pub struct RunView {
     pub flaw: Option<Flaw>,
     /// When retention let the backup go.
     pub pruned: Option<Moment>,
+    /// Why it lies in its target all the same.
+    pub held: Option<String>,
     pub cancel: Cancel,
     pub failure: Option<Failure>,
     pub retry_at: Option<Moment>,
@@ -112,10 +117,14 @@ pub struct Fact {
 /// A copy in a further target.
 #[derive(Debug, Clone)]
 pub struct CopyRow {
+    /// As the API counts them, from 1.
+    pub number: usize,
     pub icon: Icon,
     pub target: String,
-    /// `stored`, `waits` or `failed`.
+    /// `stored`, `waits`, `failed`, `damaged` or `missing`.
     pub went: &'static str,
+    /// It can be asked for.
+    pub again: bool,
     pub problem: Option<String>,
     /// When it is tried again.
     pub retry_at: Option<Moment>,
@@ -171,9 +180,13 @@ impl RunView {
             verifiable: (run.status == "success" || run.is_damaged())
                 && run.expired_at.is_none()
                 && run.verifying.is_none(),
+            mendable: run.is_damaged()
+                && run.expired_at.is_none()
+                && run.copies().iter().any(|copy| copy.stored),
             verifying: run.verifying.is_some(),
             verified: run.verified_at.map(|at| Moment::of_millis(now, at)),
             flaw: flaw(run, now),
+            held: run.held.clone(),
             pruned: run.expired_at.map(|at| Moment::of_millis(now, at)),
             cancel: Cancel::new(!run.is_over(), run.cancel_requested),
             failure: failed,
@@ -369,22 +382,40 @@ fn copies(
     if copies.is_empty() {
         return None;
     }
-    let rows = spec.copies.iter().zip(&copies).map(|(at, copy)| CopyRow {
+    let numbered = (1..).zip(spec.copies.iter().zip(&copies));
+    let rows = numbered.map(|(number, (at, copy))| CopyRow {
+        number,
         icon: match copy.status() {
+            "stored" if copy.unread.is_some() => parts::toned("warn", "warn"),
             "stored" => parts::toned("check", "ok"),
             "failed" => parts::toned("warn", "warn"),
+            "damaged" | "missing" => parts::toned("cross", "bad"),
             _ => parts::icon("clock"),
         },
-        target: catalog::target_tag(&at.target).label,
+        target: place(at),
+        again: run.expired_at.is_none()
+            && matches!(copy.status(), "failed" | "damaged" | "missing"),
         went: match copy.status() {
             "pending" => "waits",
+            "stored" if copy.unread.is_some() => {
+                "stored; it could not be read when it was last looked at"
+            }
             status => status,
         },
-        problem: copy.failure.as_ref().map(|failure| failure.message.clone()),
+        problem: copy.problem().map(|failure| failure.message.clone()),
         retry_at: copy.retry_at.map(|at| Moment::new(now, at)),
     });
     let rows = rows.collect();
     Some((crate::domain::copies::said(&copies), rows))
+}
+
+/// `S3 (bucket): backups`, where the kind of target has such a name.
+fn place(at: &FurtherTarget) -> String {
+    let label = catalog::target_tag(&at.target).label;
+    match at.settings.get("bucket") {
+        Some(bucket) => format!("{label}: {bucket}"),
+        None => label,
+    }
 }
 
 /// What reading an encrypted artifact back proves.
