@@ -4,6 +4,7 @@
 mod shelf;
 
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     fs,
     net::SocketAddr,
@@ -14,6 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::future;
+use holdfast::{domain::secret::Secret, target::layout};
 use http_body_util::BodyExt;
 use hyper::{Method, Request, Response, body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -63,7 +65,14 @@ pub enum Trouble {
     LoseAnswer,
 }
 
-type Fault = (Operation, Trouble, usize);
+/// Of the backups, or of the log that lies beside them and is stored whenever the server likes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum About {
+    Backups,
+    Log,
+}
+
+type Fault = (About, Operation, Trouble, usize);
 
 /// Serves until dropped.
 pub struct Bucket {
@@ -92,9 +101,11 @@ impl Bucket {
             while let Ok((stream, _)) = listener.accept().await {
                 let (service, faults, seen) = (service.clone(), known.clone(), noted.clone());
                 let answer = service_fn(move |request| {
-                    let operation = operation(&request);
-                    seen.lock().unwrap().push(operation);
-                    let trouble = take(&faults, operation);
+                    let (about, operation) = (about(&request), operation(&request));
+                    if about == About::Backups {
+                        seen.lock().unwrap().push(operation);
+                    }
+                    let trouble = take(&faults, about, operation);
                     answer(service.clone(), request, trouble)
                 });
                 let connection = hyper::server::conn::http1::Builder::new();
@@ -132,19 +143,31 @@ impl Bucket {
         .into()
     }
 
-    /// The next so many requests of this kind meet it.
+    /// The same for a config.
+    pub fn target_settings(&self) -> BTreeMap<String, Secret> {
+        let settings = self.settings().into_iter();
+        settings
+            .map(|(name, value)| (name, Secret::new(value)))
+            .collect()
+    }
+
+    /// The next so many requests of this kind that are about backups meet it.
     pub fn inject(&self, operation: Operation, trouble: Trouble, times: usize) {
-        self.faults
-            .lock()
-            .unwrap()
-            .push((operation, trouble, times));
+        let fault = (About::Backups, operation, trouble, times);
+        self.faults.lock().unwrap().push(fault);
+    }
+
+    /// Every request of this kind that is about the log meets it.
+    pub fn inject_into_log(&self, operation: Operation, trouble: Trouble) {
+        let fault = (About::Log, operation, trouble, usize::MAX);
+        self.faults.lock().unwrap().push(fault);
     }
 
     pub fn heal(&self) {
         self.faults.lock().unwrap().clear();
     }
 
-    /// What was asked for since the last time, in order.
+    /// What was asked for of backups since the last time, in order.
     pub fn seen(&self) -> Vec<Operation> {
         std::mem::take(&mut *self.seen.lock().unwrap())
     }
@@ -180,7 +203,7 @@ impl Bucket {
     /// The same without the pieces of the log that lie beside the backups.
     pub fn backups(&self) -> Vec<(String, u64)> {
         let mut found = self.contents();
-        found.retain(|(name, _)| !name.starts_with("holdfast-log/"));
+        found.retain(|(name, _)| !name.starts_with(&layout::log_folder()));
         found
     }
 
@@ -205,13 +228,27 @@ impl Drop for Bucket {
     }
 }
 
-fn operation(request: &Request<Incoming>) -> Operation {
+fn about(request: &Request<Incoming>) -> About {
+    let object = request.uri().path().strip_prefix(&format!("/{BUCKET}/"));
+    let prefix = value(request, "prefix").unwrap_or_default();
+    let prefix = prefix.replace("%2F", "/");
+    let log = layout::log_folder();
+    if object.is_some_and(|object| object.starts_with(&log)) || prefix.starts_with(&log) {
+        About::Log
+    } else {
+        About::Backups
+    }
+}
+
+fn value<'a>(request: &'a Request<Incoming>, name: &str) -> Option<&'a str> {
     let query = request.uri().query().unwrap_or_default();
-    let value = |name: &str| {
-        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        let found = pairs.find(|(key, _)| *key == name);
-        found.map(|(_, value)| value)
-    };
+    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let found = pairs.find(|(key, _)| *key == name);
+    found.map(|(_, value)| value)
+}
+
+fn operation(request: &Request<Incoming>) -> Operation {
+    let value = |name| value(request, name);
     let has_upload = value("uploadId").is_some();
     let is_object = request.uri().path().trim_matches('/').contains('/');
     match *request.method() {
@@ -229,17 +266,17 @@ fn operation(request: &Request<Incoming>) -> Operation {
     }
 }
 
-fn take(faults: &Mutex<Vec<Fault>>, operation: Operation) -> Option<Trouble> {
+fn take(faults: &Mutex<Vec<Fault>>, about: About, operation: Operation) -> Option<Trouble> {
     let mut faults = faults.lock().unwrap();
     let meant = |wanted: Operation| {
         let is_part = matches!(operation, Operation::PartOf(_));
         wanted == operation || (wanted == Operation::Part && is_part)
     };
-    let fault = faults
+    let (_, _, trouble, left) = faults
         .iter_mut()
-        .find(|fault| meant(fault.0) && fault.2 > 0)?;
-    fault.2 -= 1;
-    Some(fault.1)
+        .find(|(of, wanted, _, left)| *of == about && meant(*wanted) && *left > 0)?;
+    *left -= 1;
+    Some(*trouble)
 }
 
 /// A broken connection is an error: hyper then closes it without a word.

@@ -90,11 +90,10 @@ impl Faulty {
     fn fault(&self, key: &Key) -> Option<Fault> {
         let fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
         let (fault, scope) = fault.as_ref()?;
-        let manifest = layout::artifact_of(key).is_some();
         let hit = match scope {
             Scope::All => true,
-            Scope::Artifacts => !manifest,
-            Scope::Manifests => manifest,
+            Scope::Artifacts => layout::may_be_artifact(key),
+            Scope::Manifests => layout::artifact_of(key).is_some(),
         };
         hit.then(|| fault.clone())
     }
@@ -343,4 +342,36 @@ fn flipped(byte: u64, from: u64, chunk: Bytes) -> Bytes {
     let mut changed = Vec::from(chunk);
     changed[at] ^= 1;
     changed.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::memory::Memory;
+
+    fn segment() -> Key {
+        let segment = layout::Segment {
+            instance: "0123456789abcdef".repeat(2),
+            history: 1,
+            first: 1,
+            last: 9,
+        };
+        segment.key().unwrap()
+    }
+
+    /// The log is shipped whenever it likes: a fault that waits for a backup must not be spent on it.
+    #[tokio::test]
+    async fn a_fault_of_artifacts_hits_neither_manifests_nor_the_log() {
+        let artifact = Key::parse("shop/1/db.sql").unwrap();
+        let manifest = layout::manifest_key(&artifact).unwrap();
+        for (scope, hit) in [(Scope::Artifacts, &artifact), (Scope::Manifests, &manifest)] {
+            let target = Faulty::new(Arc::new(Memory::new()));
+            target.inject(Fault::Refuse, scope);
+            for key in [&artifact, &manifest, &segment()] {
+                let body = futures_util::stream::iter([Ok(Bytes::from_static(b"x"))]);
+                let put = target.put(key, body.boxed(), None).await;
+                assert_eq!(put.is_err(), key == hit, "{key}: {put:?}");
+            }
+        }
+    }
 }

@@ -177,8 +177,8 @@ async fn what_no_target_shows_whole_is_not_pruned_and_the_reason_is_told() {
     };
     refused("no sealed segment").await;
     years.ship().await;
-    bucket.inject(Operation::Other, Trouble::Busy, 1_000);
-    bucket.inject(Operation::Get, Trouble::Busy, 1_000);
+    bucket.inject_into_log(Operation::Other, Trouble::Busy);
+    bucket.inject_into_log(Operation::Get, Trouble::Busy);
     refused("bucket").await;
     bucket.heal();
     let files = years.files();
@@ -232,7 +232,7 @@ async fn full_segments_stay_full_and_new_targets_get_what_is_left() {
     years.fill(1_500).await;
     years.ship().await;
     // The bucket is away while the folder gets the rest, and the detail is pruned.
-    bucket.inject(Operation::Put, Trouble::Busy, 1_000);
+    bucket.inject_into_log(Operation::Put, Trouble::Busy);
     years.fill(700).await;
     assert!(!years.holdfast.ship_log().await.unwrap());
     years.advance(TimeDelta::days(400));
