@@ -9,6 +9,7 @@ use super::{AppError, Caller, Holdfast, Result, runs::job_name};
 use crate::{
     domain::{
         config::ConfigSpec,
+        copies::FurtherTarget,
         failure::Failure,
         forecast::{self, Forecast},
         ids::{ConfigId, RunId},
@@ -94,10 +95,8 @@ impl Holdfast {
         // What one target cannot do now is no reason to leave the others full.
         let copies = self.prune_copies(&run).await;
         let first = pin.spec.first_target();
-        let target = self.target_of_run(run.config, &first).await?;
-        let key = Key::parse(&artifact.key).map_err(Failure::from)?;
-        let pruned = prune::run(&*target, &key).await;
-        if let Err(failure) = pruned.and(copies) {
+        let first = self.prune_at(&first, run.config, &artifact.key).await;
+        if let Err(failure) = first.and(copies) {
             return self.tell_held(id, failure).await;
         }
         failpoint::hit("prune.after_delete");
@@ -106,6 +105,11 @@ impl Holdfast {
             .execute::<Run>(cause, id.0, RunCommand::ConfirmPruned)
             .await?;
         Ok(())
+    }
+
+    async fn prune_at(&self, at: &FurtherTarget, of: ConfigId, key: &str) -> Result<(), Failure> {
+        let target = self.target_of_run(of, at).await?;
+        prune::run(&*target, &Key::parse(key)?).await
     }
 
     /// What comes back as a job is what may go better soon; a store that refuses to delete is asked some days later.

@@ -34,35 +34,10 @@ const ALL: [Operation; 4] = [
     Operation::Other,
 ];
 
-fn copied_to(bucket: &Bucket) -> impl FnOnce(&mut ConfigInput) {
-    let settings = bucket.settings().into_iter();
-    let settings = settings.map(|(name, value)| (name, Secret::new(value)));
-    let copy = CopyInput {
-        target: "s3".into(),
-        settings: settings.collect(),
-    };
-    |input| {
-        input.strategy = Some("sqlite".into());
-        input.paths = Some(vec![note::FILE.into()]);
-        input.copies = Some(vec![copy]);
-    }
-}
-
 /// The run when its copy is as wanted.
 async fn copied(house: &House, run: RunId, status: &str) -> runs::Model {
-    let mut head = house.holdfast.log().watch_head();
-    let wait = async {
-        loop {
-            let run = house.run(run).await;
-            if run.copies()[0].status() == status {
-                return run;
-            }
-            head.changed().await.unwrap();
-        }
-    };
-    let limit = std::time::Duration::from_mins(1);
-    let waited = tokio::time::timeout(limit, wait).await;
-    waited.unwrap_or_else(|_| panic!("the copy is never {status}"))
+    let so = |run: &runs::Model| run.copies()[0].status() == status;
+    house.run_when(run, so).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,7 +45,7 @@ async fn a_copy_is_made_when_its_bucket_is_back_and_stands_in_for_the_first() {
     let (project, bed) = note::service("copied");
     let (house, bucket) = (House::new().await, Bucket::serve());
     house.app("shop", &project).await;
-    let config = house.config("shop", copied_to(&bucket)).await;
+    let config = house.config("shop", note::copied_to(&bucket)).await;
     let spec = house.holdfast.config(&house.caller, config).await;
     let spec = spec.unwrap().spec();
     assert!(
@@ -150,7 +125,7 @@ async fn a_masked_secret_stays_with_its_bucket() {
     let (project, _bed) = note::service("masked");
     let (house, bucket) = (House::new().await, Bucket::serve());
     house.app("shop", &project).await;
-    let config = house.config("shop", copied_to(&bucket)).await;
+    let config = house.config("shop", note::copied_to(&bucket)).await;
     let known = async || {
         let config = house.holdfast.config(&house.caller, config).await;
         config.unwrap().spec().copies

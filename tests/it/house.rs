@@ -258,17 +258,12 @@ impl House {
     }
 
     pub async fn run_over(&self, id: RunId) -> runs::Model {
-        let mut head = self.holdfast.log().watch_head();
-        let deadline = Instant::now() + Duration::from_secs(120);
-        loop {
-            let run = self.run(id).await;
-            if run.is_over() {
-                return run;
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "stuck: {run:?}");
-            let _ = tokio::time::timeout(left, head.changed()).await;
-        }
+        self.run_when(id, runs::Model::is_over).await
+    }
+
+    /// The run once it is so.
+    pub async fn run_when(&self, id: RunId, so: impl Fn(&runs::Model) -> bool) -> runs::Model {
+        run_when(&self.holdfast, &self.caller, id, so).await
     }
 
     /// Restores a run to its end.
@@ -310,6 +305,26 @@ impl House {
     pub fn heal(&self) {
         *self.faults.target.lock().unwrap() = None;
         *self.faults.engine.lock().unwrap() = None;
+    }
+}
+
+/// The run once it is so; panics after two minutes.
+pub async fn run_when(
+    holdfast: &Holdfast,
+    caller: &Caller,
+    id: RunId,
+    so: impl Fn(&runs::Model) -> bool,
+) -> runs::Model {
+    let mut head = holdfast.log().watch_head();
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        let run = holdfast.run(caller, id).await.unwrap();
+        if so(&run) {
+            return run;
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        assert!(!left.is_zero(), "it stays so: {run:?}");
+        let _ = tokio::time::timeout(left, head.changed()).await;
     }
 }
 

@@ -1,6 +1,11 @@
 //! The smallest service worth a backup: one SQLite database with one note in it.
 
-use crate::bed::{Bed, SQLITE_APP};
+use holdfast::app::{ConfigInput, CopyInput};
+
+use crate::{
+    bed::{Bed, SQLITE_APP},
+    bucket::Bucket,
+};
 
 /// Where its database is.
 pub const FILE: &str = "/data/app.db";
@@ -31,4 +36,31 @@ pub fn write(bed: &Bed, text: &str) {
 
 fn sqlite(bed: &Bed, statement: &str) {
     bed.sh(&format!("sqlite3 {FILE} \"{statement}\""));
+}
+
+/// A config of it that stores in the bucket.
+pub fn stored_in(bucket: &Bucket) -> impl FnOnce(&mut ConfigInput) {
+    let settings = bucket.target_settings();
+    |input| {
+        backed_up(input);
+        input.target = Some("s3".into());
+        input.target_settings = Some(settings);
+    }
+}
+
+/// A config of it that stores in the folder, with a copy in the bucket.
+pub fn copied_to(bucket: &Bucket) -> impl FnOnce(&mut ConfigInput) {
+    let copy = CopyInput {
+        target: "s3".into(),
+        settings: bucket.target_settings(),
+    };
+    |input| {
+        backed_up(input);
+        input.copies = Some(vec![copy]);
+    }
+}
+
+fn backed_up(input: &mut ConfigInput) {
+    input.strategy = Some("sqlite".into());
+    input.paths = Some(vec![FILE.into()]);
 }

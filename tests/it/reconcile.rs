@@ -2,16 +2,15 @@
 //! found and can be mended, a place that is away is not called empty, and a copy that is damaged is found,
 //! made again, and meanwhile not chosen.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 
 use futures_util::TryStreamExt;
 use holdfast::{
-    app::{AppError, Compared, ConfigInput, CopyInput, Difference, Lack, Remains, RestoreInput},
+    app::{AppError, Compared, Difference, Lack, Remains, RestoreInput},
     domain::{
         config::{ConfigSpec, Retention},
         ids::RunId,
         manifest::Manifest,
-        secret::Secret,
     },
     readmodel::runs::{self, Found},
 };
@@ -204,39 +203,6 @@ async fn a_folder_that_is_away_is_not_called_empty_and_what_is_at_work_is_no_str
     assert_eq!(only(compared().await).1.strays.len(), 1);
 }
 
-fn to_both(bucket: &Bucket) -> impl FnOnce(&mut ConfigInput) {
-    let settings = bucket.settings().into_iter();
-    let settings = settings.map(|(name, value)| (name, Secret::new(value)));
-    let copy = CopyInput {
-        target: "s3".into(),
-        settings: settings.collect(),
-    };
-    |input| {
-        input.strategy = Some("sqlite".into());
-        input.paths = Some(vec![note::FILE.into()]);
-        input.copies = Some(vec![copy]);
-    }
-}
-
-/// The run when it is so.
-async fn until(house: &House, run: RunId, so: impl Fn(&runs::Model) -> bool) -> runs::Model {
-    let mut head = house.holdfast.log().watch_head();
-    let wait = async {
-        loop {
-            let run = house.run(run).await;
-            if so(&run) {
-                return run;
-            }
-            head.changed().await.unwrap();
-        }
-    };
-    let waited = tokio::time::timeout(Duration::from_mins(1), wait).await;
-    match waited {
-        Ok(run) => run,
-        Err(elapsed) => panic!("{elapsed}, it stays so: {:?}", house.run(run).await),
-    }
-}
-
 async fn verified(house: &House, run: RunId) -> runs::Model {
     let asked = house.holdfast.request_verification(&house.caller, run);
     asked.await.unwrap();
@@ -244,11 +210,11 @@ async fn verified(house: &House, run: RunId) -> runs::Model {
 }
 
 async fn looked_at(house: &House, run: RunId) -> runs::Model {
-    until(house, run, |run| run.verifying.is_none()).await
+    house.run_when(run, |run| run.verifying.is_none()).await
 }
 
 async fn stored(house: &House, run: RunId) -> runs::Model {
-    until(house, run, |run| run.copies()[0].stored).await
+    house.run_when(run, |run| run.copies()[0].stored).await
 }
 
 async fn restore_from(house: &House, run: RunId, from: u32) -> Result<String, AppError> {
@@ -270,7 +236,7 @@ async fn a_copy_is_read_like_the_first_and_made_again_where_it_is_damaged() {
     let (project, bed) = note::service("copy-read");
     let (house, bucket) = (House::new().await, Bucket::serve());
     house.app("shop", &project).await;
-    let config = house.config("shop", to_both(&bucket)).await;
+    let config = house.config("shop", note::copied_to(&bucket)).await;
     let run = house.back_up(config).await.run_id();
     let key = stored(&house, run).await.file_path.unwrap();
     let object = fs::read(bucket.path(&key)).unwrap();
@@ -390,7 +356,7 @@ async fn in_a_bucket_each_difference_is_found_and_mended() {
     let (project, bed) = note::service("reconciled");
     let (house, bucket) = (House::new().await, Bucket::serve());
     house.app("shop", &project).await;
-    let config = house.config("shop", to_both(&bucket)).await;
+    let config = house.config("shop", note::copied_to(&bucket)).await;
     let run = house.back_up(config).await.run_id();
     let key = stored(&house, run).await.file_path.unwrap();
     house.holdfast.ship_log().await.unwrap();
@@ -421,14 +387,16 @@ async fn in_a_bucket_each_difference_is_found_and_mended() {
         (run, Some(0), 1)
     );
     assert_eq!(holdfast.verify_lacking(caller, &id).await.unwrap(), 1);
-    until(&house, run, |run| run.copies()[0].damage.is_some()).await;
+    house
+        .run_when(run, |run| run.copies()[0].damage.is_some())
+        .await;
     assert!(of_bucket().await.found.unwrap().lacking[0].0.told);
     holdfast.copy_again(caller, run, 1).await.unwrap();
     stored(&house, run).await;
 
     // Adopted where it lies, whatever its config stores in first; and good enough to restore.
     let adopted = holdfast.adopt_stray(caller, &id, &whole).await.unwrap();
-    let row = until(&house, adopted, |run| run.verifying.is_none()).await;
+    let row = house.run_when(adopted, |run| run.verifying.is_none()).await;
     assert_eq!(row.verification().unwrap().found, Found::Whole, "{row:?}");
     assert_eq!(row.pin().unwrap().spec.target, "s3");
     bed.sh("rm /data/app.db");

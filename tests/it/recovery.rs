@@ -437,13 +437,8 @@ async fn promise_11_backed_up_to_a_bucket_lost_recovered_and_restored() {
     let house = House::new().await;
     house.app("shop", &project).await;
     let of_bucket = |input: &mut ConfigInput| {
-        let settings = bucket.settings().into_iter();
         input.target = Some("s3".into());
-        input.target_settings = Some(
-            settings
-                .map(|(name, value)| (name, Secret::new(value)))
-                .collect(),
-        );
+        input.target_settings = Some(bucket.target_settings());
     };
     let id = house
         .config("shop", |input| {

@@ -14,12 +14,16 @@ use holdfast::{
         run::Run,
         schedule::Schedule,
     },
-    readmodel::runs,
     target::memory::{Fault, Scope},
 };
 use proptest::{prelude::*, test_runner::TestRunner};
+use sea_orm::ConnectionTrait;
 
-use crate::house::{House, postgres};
+use crate::{
+    bucket::Bucket,
+    house::{House, postgres},
+    note,
+};
 
 const CASES: u32 = 10_000;
 const ZONES: [Tz; 4] = [
@@ -241,18 +245,6 @@ fn the_forecast_is_what_each_slot_would_have_done() {
     }
 }
 
-async fn until_pruned(house: &House, run: RunId) -> runs::Model {
-    let mut head = house.holdfast.log().watch_head();
-    loop {
-        let row = house.run(run).await;
-        if row.pruned_at.is_some() {
-            return row;
-        }
-        let waited = tokio::time::timeout(std::time::Duration::from_secs(30), head.changed()).await;
-        waited.expect("nothing was pruned").unwrap();
-    }
-}
-
 fn files(house: &House) -> usize {
     let folder = house.data.path().join("backups/shop/1");
     std::fs::read_dir(folder).unwrap().count()
@@ -293,7 +285,7 @@ async fn promise_10_what_is_let_go_is_deleted_and_says_so() {
     assert_eq!(files(&house), 4);
 
     house.back_up(config).await;
-    let pruned = until_pruned(&house, first).await;
+    let pruned = house.run_when(first, |run| run.pruned_at.is_some()).await;
     assert_eq!(pruned.status, "success", "what happened stays true");
     assert_eq!(files(&house), 4, "two artifacts, each with its manifest");
     let kept = house.run(second).await;
@@ -330,15 +322,7 @@ async fn what_its_target_holds_fast_is_kept_and_nothing_fails_by_it() {
     let first = house.back_up(config).await.run_id();
     assert_eq!(house.back_up(config).await.status, "success");
 
-    let mut head = house.holdfast.log().watch_head();
-    let held = loop {
-        let row = house.run(first).await;
-        if row.held.is_some() {
-            break row;
-        }
-        let waited = tokio::time::timeout(std::time::Duration::from_secs(30), head.changed()).await;
-        waited.expect("nobody said that it is held").unwrap();
-    };
+    let held = house.run_when(first, |run| run.held.is_some()).await;
     assert!(held.held.unwrap().contains("the object is locked"));
     assert_eq!((held.status.as_str(), held.pruned_at), ("success", None));
     assert_eq!(files(&house), 4, "two artifacts, each with its manifest");
@@ -353,5 +337,35 @@ async fn what_its_target_holds_fast_is_kept_and_nothing_fails_by_it() {
     assert_eq!(files(&house), 2);
     let rebuilt = house.holdfast.rebuild().await.unwrap();
     assert!(rebuilt.differed.is_empty(), "{rebuilt:?}");
+    house.close().await;
+}
+
+/// Nobody could put a store's lost secret back by asking again.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_in_a_target_that_cannot_be_opened_is_held_too() {
+    let (project, _bed) = note::service("held-unopened");
+    let (house, bucket) = (House::new().await, Bucket::serve());
+    house.app("shop", &project).await;
+    let config = house
+        .config("shop", |input| {
+            note::stored_in(&bucket)(input);
+            input.retention_count = Some(1);
+        })
+        .await;
+    *house.faults.target.lock().unwrap() = Some((Fault::Hold, Scope::All));
+    let first = house.back_up(config).await.run_id();
+    house.back_up(config).await;
+    house.run_when(first, |run| run.held.is_some()).await;
+    house.heal();
+    let path = house.data.path().join("holdfast.db");
+    let db = sea_orm::Database::connect(format!("sqlite://{}", path.display()));
+    let forget = "DELETE FROM vault_secrets WHERE reference LIKE 'vault:%'";
+    let forgotten = db.await.unwrap().execute_unprepared(forget).await;
+    assert!(forgotten.unwrap().rows_affected() > 0);
+
+    house.holdfast.prune(first).await.unwrap();
+    let held = house.run(first).await;
+    assert!(held.held.unwrap().contains("is not in the vault"));
+    assert_eq!((bucket.backups().len(), held.pruned_at), (4, None));
     house.close().await;
 }

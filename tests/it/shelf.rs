@@ -33,7 +33,10 @@ use holdfast::{
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::{house::engine_args, samples};
+use crate::{
+    house::{engine_args, run_when},
+    samples,
+};
 
 pub const HEAD: &str = "--\n-- PostgreSQL database dump\n--\n\nCOPY public.t (x) FROM stdin;\n";
 pub const TAIL: &str = "\\.\n\n--\n-- PostgreSQL database dump complete\n--\n\n";
@@ -226,16 +229,8 @@ impl Shelf {
     }
 
     /// Until the run is so.
-    pub async fn until(&self, id: RunId, so: fn(&runs::Model) -> bool) -> runs::Model {
-        let mut head = self.holdfast.log().watch_head();
-        loop {
-            let run = self.run(id).await;
-            if so(&run) {
-                return run;
-            }
-            let changed = tokio::time::timeout(Duration::from_secs(60), head.changed());
-            changed.await.expect("it stays as it is").unwrap();
-        }
+    pub async fn until(&self, id: RunId, so: impl Fn(&runs::Model) -> bool) -> runs::Model {
+        run_when(&self.holdfast, &self.caller, id, so).await
     }
 }
 
