@@ -5,6 +5,7 @@
 //! or the web. It moves bytes through `Sink` and `ByteStream`, in bounded memory.
 
 pub mod by_hand;
+mod complaint;
 mod environment;
 pub mod image;
 mod mongo;

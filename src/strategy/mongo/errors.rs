@@ -1,65 +1,58 @@
 //! Puts what the tools complain about into a failure: what went wrong, what to do about it, and
 //! whether trying again may help. Known complaints are found by their words.
 
-use crate::strategy::{StrategyError, stderr};
+use crate::strategy::{
+    StrategyError,
+    complaint::{DISK, End, Known, MEMORY, NO_LOGIN, known, never, soon},
+};
 
-/// Words, whether trying again may help, and a hint.
-type Known = (&'static str, bool, &'static str);
-
-const LOGIN: &str = "Set the right user and password in the config.";
 const RIGHTS: &str =
     "Use a user that may read and write everything, as the image's own root user may.";
 const DOWN: &str = "The server is just starting or stopping, or it died; see its log.";
-const DISK: &str = "Free some space on the server's disk.";
 const TLS: &str = "Holdfast speaks to the server without TLS, from inside the container; let the server allow it.";
 
 /// The first that fits counts.
 const KNOWN: &[Known] = &[
-    ("Authentication failed", false, LOGIN),
-    ("auth error", false, LOGIN),
-    ("unable to authenticate", false, LOGIN),
-    ("requires authentication", false, LOGIN),
-    ("Unauthorized", false, RIGHTS),
-    ("not authorized", false, RIGHTS),
-    ("No space left on device", false, DISK),
-    ("OutOfDiskSpace", false, DISK),
-    ("tls: ", false, TLS),
-    ("SSL", false, TLS),
-    ("connection refused", true, DOWN),
-    ("ECONNREFUSED", true, DOWN),
-    ("ECONNRESET", true, DOWN),
-    ("server selection error", true, DOWN),
-    ("ServerSelectionError", true, DOWN),
-    ("NetworkError", true, DOWN),
-    ("socket was unexpectedly closed", true, DOWN),
-    ("connection reset", true, DOWN),
-    ("broken pipe", true, DOWN),
-    ("EOF", true, DOWN),
-    ("interrupted at shutdown", true, DOWN),
-    (
+    never("Authentication failed", NO_LOGIN),
+    never("auth error", NO_LOGIN),
+    never("unable to authenticate", NO_LOGIN),
+    never("requires authentication", NO_LOGIN),
+    never("Unauthorized", RIGHTS),
+    never("not authorized", RIGHTS),
+    never("No space left on device", DISK),
+    never("OutOfDiskSpace", DISK),
+    never("tls: ", TLS),
+    never("SSL", TLS),
+    soon("connection refused", DOWN),
+    soon("ECONNREFUSED", DOWN),
+    soon("ECONNRESET", DOWN),
+    soon("server selection error", DOWN),
+    soon("ServerSelectionError", DOWN),
+    soon("NetworkError", DOWN),
+    soon("socket was unexpectedly closed", DOWN),
+    soon("connection reset", DOWN),
+    soon("broken pipe", DOWN),
+    soon("EOF", DOWN),
+    soon("interrupted at shutdown", DOWN),
+    soon(
         "not primary",
-        true,
         "The server is no longer the primary of its replica set; work on the one that is.",
     ),
-    (
+    never(
         "E11000 duplicate key",
-        false,
         "Two documents have the same value in a unique index; the source was already so when it was dumped.",
     ),
-    (
+    never(
         "Document failed validation",
-        false,
         "A document does not fit its collection's validator.",
     ),
-    (
+    soon(
         "CursorNotFound",
-        true,
         "The server took the dump's cursor away; it is tried again.",
     ),
-    ("out of memory", true, "Give the container more memory."),
-    (
+    soon("out of memory", MEMORY),
+    soon(
         CRASH,
-        true,
         "The tool has a race: when one collection cannot be read, it may crash before it says why. The server's log says it; trying again often does.",
     ),
 ];
@@ -69,29 +62,19 @@ const CRASH: &str = "panic: ";
 
 /// What `program` complained about. `what` says what it was to do. `text` is its stderr, masked.
 pub fn complaint(what: &str, program: &str, code: i64, text: &str) -> StrategyError {
+    let end = End {
+        what,
+        program,
+        code,
+        text,
+    };
     // One that was killed said nothing of it: its last line is of its progress.
-    let essence = match (essence(text), crash(text)) {
-        (Some(essence), _) => essence,
-        (None, Some(crash)) => format!("{program} crashed: {crash}"),
-        (None, None) if code >= 128 => format!("{program} was killed by signal {}", code - 128),
-        (None, None) => last_line(text)
-            .unwrap_or_else(|| format!("{program} ended with status {code} and said nothing")),
-    };
-    let known = KNOWN.iter().find(|(words, ..)| text.contains(words));
-    let (temporary, hint) = match known {
-        Some((_, temporary, hint)) => (*temporary, *hint),
-        None if code >= 128 => (
-            true,
-            "It was ended from outside: for want of memory, or by a person.",
-        ),
-        None => (false, ""),
-    };
-    StrategyError::Tool {
-        message: format!("{what} failed: {essence}"),
-        hint: hint.to_owned(),
-        detail: stderr::shown(text),
-        temporary,
-    }
+    let last_line = || last_line(text).filter(|_| !end.was_killed());
+    let essence = essence(text)
+        .or_else(|| Some(format!("{program} crashed: {}", crash(text)?)))
+        .or_else(last_line)
+        .unwrap_or_else(|| end.fate());
+    end.failure(&essence, known(KNOWN, text))
 }
 
 /// The line that says it best, without times and the tools' own prefixes.
@@ -136,17 +119,12 @@ pub fn is_wrong_login(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::strategy::complaint;
 
     fn told(text: &str, code: i64) -> (String, bool, bool) {
-        match complaint("the dump", "mongodump", code, text) {
-            StrategyError::Tool {
-                message,
-                hint,
-                temporary,
-                ..
-            } => (message, !hint.is_empty(), temporary),
-            other => panic!("{other}"),
-        }
+        let (message, hint, temporary) =
+            complaint::told(complaint("the dump", "mongodump", code, text));
+        (message, !hint.is_empty(), temporary)
     }
 
     #[test]

@@ -2,41 +2,15 @@
 //! about it, and whether trying again may help. Known complaints are found by their numbers, which
 //! servers of all languages use.
 
-use crate::strategy::{StrategyError, stderr};
+use crate::strategy::{
+    StrategyError,
+    complaint::{COMES_UP, DAMAGED, DISK, End, Known, MEMORY, NO_LOGIN, never, soon},
+};
 
-struct Known {
-    /// `(2002)` or `ERROR 2002`, as the tools write it; or words.
-    sign: &'static str,
-    temporary: bool,
-    hint: &'static str,
-}
-
-const fn soon(sign: &'static str, hint: &'static str) -> Known {
-    Known {
-        sign,
-        temporary: true,
-        hint,
-    }
-}
-
-const fn never(sign: &'static str, hint: &'static str) -> Known {
-    Known {
-        sign,
-        temporary: false,
-        hint,
-    }
-}
-
-const COMES_UP: &str = "The server is just starting or stopping; it is tried again.";
 const GONE: &str = "The server stopped, or ended the connection; see its log.";
 const FULL: &str = "All connections of the server are taken; raise max_connections.";
 const LOCKED: &str = "Something holds a lock on a table (a migration, a long transaction); run it when that is over.";
-const KILLED: &str = "It was ended from outside: for want of memory, or by a person.";
-const NO_LOGIN: &str = "Set the right user and password in the config.";
-const DISK: &str = "Free some space on the server's disk.";
 const ROOT: &str = "Use a user that may do everything, as the image's root may.";
-const DAMAGED: &str =
-    "The server's own files are damaged; restore an older backup, and check the disk.";
 const NEWER: &str = "The dump is of another version or vendor of the server; use an image at least as new, of the same vendor.";
 const DEFINER: &str = "Create this account on the server first, or restore as root.";
 
@@ -118,28 +92,22 @@ const KNOWN: &[Known] = &[
         "1146",
         "A table is missing or damaged; see the server's log.",
     ),
-    soon("1037", "Give the container more memory."),
-    soon("1041", "Give the container more memory."),
+    soon("1037", MEMORY),
+    soon("1041", MEMORY),
 ];
 
 /// What `program` complained about. `what` says what it was to do: `the dump`. `text` is its
 /// stderr, masked.
 pub fn complaint(what: &str, program: &str, code: i64, text: &str) -> StrategyError {
-    let essence = essence(text).unwrap_or_else(|| match code {
-        128.. => format!("{program} was killed by signal {}", code - 128),
-        _ => format!("{program} ended with status {code} and said nothing"),
-    });
-    let (hint, temporary) = match KNOWN.iter().find(|known| shows(text, known.sign)) {
-        Some(known) => (known.hint, known.temporary),
-        None if code >= 128 => (KILLED, true),
-        None => ("", false),
+    let end = End {
+        what,
+        program,
+        code,
+        text,
     };
-    StrategyError::Tool {
-        message: format!("{what} failed: {essence}"),
-        hint: hint.to_owned(),
-        detail: stderr::shown(text),
-        temporary,
-    }
+    let essence = essence(text).unwrap_or_else(|| end.fate());
+    let known = KNOWN.iter().find(|known| shows(text, known.sign));
+    end.failure(&essence, known)
 }
 
 /// Whether a complaint has this number or these words.
@@ -204,17 +172,10 @@ pub fn warnings(text: &str, limit: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::strategy::complaint;
 
     fn told(text: &str, code: i64) -> (String, String, bool) {
-        match complaint("the dump", "mysqldump", code, text) {
-            StrategyError::Tool {
-                message,
-                hint,
-                temporary,
-                ..
-            } => (message, hint, temporary),
-            other => panic!("{other}"),
-        }
+        complaint::told(complaint("the dump", "mysqldump", code, text))
     }
 
     #[test]

@@ -2,38 +2,16 @@
 //! about it, and whether trying again may help. Known complaints are found by their words; servers
 //! that speak another language than English lose the hint, not the failure.
 
-use crate::strategy::{StrategyError, stderr};
+use crate::strategy::{
+    StrategyError,
+    complaint::{COMES_UP, DAMAGED, DISK, End, Known, MEMORY, NO_LOGIN, known, never, soon},
+};
 
-struct Known {
-    words: &'static str,
-    temporary: bool,
-    hint: &'static str,
-}
-
-const fn soon(words: &'static str, hint: &'static str) -> Known {
-    Known {
-        words,
-        temporary: true,
-        hint,
-    }
-}
-
-const fn never(words: &'static str, hint: &'static str) -> Known {
-    Known {
-        words,
-        temporary: false,
-        hint,
-    }
-}
-
-const COMES_UP: &str = "The server is just starting or stopping; it is tried again.";
 const LOCKED: &str =
     "Something holds a lock on a table (a migration, a VACUUM FULL); run it when that is over.";
-const KILLED: &str = "It was ended from outside: for want of memory, or by a person.";
-const NO_LOGIN: &str = "Set the right user and password in the config.";
-const DISK: &str = "Free some space on the server's disk.";
-const DAMAGED: &str =
-    "The server's own files are damaged; restore an older backup, and check the disk.";
+
+const NO_ROLE: Known = never("", "Create this role on the server first (CREATE ROLE …).");
+const NO_DATABASE: Known = never("", "Name a database that exists in the config.");
 
 /// The first that fits counts.
 const KNOWN: &[Known] = &[
@@ -90,7 +68,7 @@ const KNOWN: &[Known] = &[
         "conflict with recovery",
         "A replica ended the dump; raise max_standby_streaming_delay, or back up the primary.",
     ),
-    soon("out of memory", "Give the container more memory."),
+    soon("out of memory", MEMORY),
     never(
         "max_locks_per_transaction",
         "Raise max_locks_per_transaction on the server.",
@@ -185,30 +163,18 @@ const KNOWN: &[Known] = &[
 /// What `program` complained about. `what` says what it was to do: `dump of database shop`.
 /// `text` is its stderr, masked.
 pub fn complaint(what: &str, program: &str, code: i64, text: &str) -> StrategyError {
-    let essence = essence(text).unwrap_or_else(|| match code {
-        128.. => format!("{program} was killed by signal {}", code - 128),
-        _ => format!("{program} ended with status {code} and said nothing"),
-    });
-    let known = KNOWN.iter().find(|known| text.contains(known.words));
-    let missing = || text.contains("does not exist");
-    let (hint, temporary) = match known {
-        Some(known) => (known.hint, known.temporary),
-        None if text.contains("role \"") && missing() => (
-            "Create this role on the server first (CREATE ROLE …).",
-            false,
-        ),
-        None if text.contains("database \"") && missing() => {
-            ("Name a database that exists in the config.", false)
-        }
-        None if code >= 128 => (KILLED, true),
-        None => ("", false),
+    let end = End {
+        what,
+        program,
+        code,
+        text,
     };
-    StrategyError::Tool {
-        message: format!("{what} failed: {essence}"),
-        hint: hint.to_owned(),
-        detail: stderr::shown(text),
-        temporary,
-    }
+    let essence = essence(text).unwrap_or_else(|| end.fate());
+    let missing = |what: &str| text.contains(what) && text.contains("does not exist");
+    let known = known(KNOWN, text)
+        .or_else(|| missing("role \"").then_some(&NO_ROLE))
+        .or_else(|| missing("database \"").then_some(&NO_DATABASE));
+    end.failure(&essence, known)
 }
 
 /// The line that says it best, without the tool's own prefixes.
@@ -249,17 +215,10 @@ pub fn warnings(text: &str, limit: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::strategy::complaint;
 
     fn told(text: &str, code: i64) -> (String, String, bool) {
-        match complaint("dump of database shop", "pg_dump", code, text) {
-            StrategyError::Tool {
-                message,
-                hint,
-                temporary,
-                ..
-            } => (message, hint, temporary),
-            other => panic!("{other}"),
-        }
+        complaint::told(complaint("dump of database shop", "pg_dump", code, text))
     }
 
     #[test]

@@ -2,31 +2,11 @@
 //! and whether trying again may help.
 
 use super::settings::PASSWORD_FIELD;
-use crate::strategy::{StrategyError, stderr};
+use crate::strategy::{
+    StrategyError,
+    complaint::{COMES_UP, End, Known, known, never, soon},
+};
 
-struct Known {
-    words: &'static str,
-    temporary: bool,
-    hint: &'static str,
-}
-
-const fn soon(words: &'static str, hint: &'static str) -> Known {
-    Known {
-        words,
-        temporary: true,
-        hint,
-    }
-}
-
-const fn never(words: &'static str, hint: &'static str) -> Known {
-    Known {
-        words,
-        temporary: false,
-        hint,
-    }
-}
-
-const COMES_UP: &str = "The server is just starting or stopping; it is tried again.";
 const NOT_THERE: &str =
     "The server is just starting or stopping; or it listens elsewhere: set its port in the config.";
 const NO_RIGHT: &str = "Use a user that may do everything, or give this one the rights \
@@ -90,35 +70,22 @@ const KNOWN: &[Known] = &[
 
 /// What somebody complained about. `what` says what it was to do: `the dump`. `text` is masked.
 pub fn complaint(what: &str, program: &str, code: i64, text: &str) -> StrategyError {
-    let essence = match (code, essence(text)) {
-        // Whatever it said before.
-        (128.., _) => format!("{program} was killed by signal {}", code - 128),
-        (_, Some(essence)) => essence,
-        (_, None) => format!("{program} ended with status {code} and said nothing"),
+    let end = End {
+        what,
+        program,
+        code,
+        text,
     };
-    let message = format!("{what} failed: {essence}");
+    let essence = essence(text).filter(|_| !end.was_killed());
+    let essence = essence.unwrap_or_else(|| end.fate());
     if let Some(hint) = login(text) {
         return StrategyError::Option {
             field: PASSWORD_FIELD,
-            message,
+            message: end.message(&essence),
             hint: hint.to_owned(),
         };
     }
-    let known = KNOWN.iter().find(|known| text.contains(known.words));
-    let (hint, temporary) = match known {
-        Some(known) => (known.hint, known.temporary),
-        None if code >= 128 => (
-            "It was ended from outside: for want of memory, or by a person.",
-            true,
-        ),
-        None => ("", false),
-    };
-    StrategyError::Tool {
-        message,
-        hint: hint.to_owned(),
-        detail: stderr::shown(text),
-        temporary,
-    }
+    end.failure(&essence, known(KNOWN, text))
 }
 
 /// What to do about a login that failed, if that is it.
