@@ -1,39 +1,32 @@
-//! The adapter to a real engine (Docker, podman) over bollard, which appears in no other file.
+//! The adapter to a real engine (Docker, podman) over bollard, which appears nowhere else.
 //!
 //! The client is made at the first call and thrown away when the engine does not answer, so that
 //! Holdfast starts before its engine, and speaks the right API version to an engine that comes
 //! back upgraded.
 
+mod link;
+mod shapes;
 mod volumes_from;
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bollard::{
-    Docker,
     errors::Error,
-    models::{
-        ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, ExecConfig,
-        MountPoint,
-    },
     query_parameters::{ListContainersOptionsBuilder, StopContainerOptionsBuilder},
 };
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use tokio::time::{Instant, sleep};
 
+use self::{
+    link::{ANSWER, At, Link},
+    shapes::{config, inspected, listed},
+};
 use super::{
-    Command, Container, DockerError, Engine, EngineInfo, HelperOrder, Mount, Session, hijack, host,
+    Command, Container, DockerError, Engine, EngineInfo, HelperOrder, Session, hijack, host,
     output, reap, refusal,
 };
-use crate::domain::secret::Secret;
 
-/// Oldest engine API spoken: Docker 19.03, podman 3.
-const OLDEST: (usize, usize) = (1, 40);
-/// How long the engine may take to begin an answer.
-const ANSWER: Duration = Duration::from_mins(1);
 /// How long an exit status may take after the output ended.
 const EXIT: Duration = Duration::from_secs(30);
 
@@ -60,9 +53,8 @@ impl DockerEngine {
                 host,
             });
         }
-        let client = Mutex::new(None);
         Ok(Self {
-            link: Arc::new(Link { host, client }),
+            link: Arc::new(Link::to(host)),
             helper_image: HELPER_IMAGE.to_owned(),
         })
     }
@@ -291,210 +283,4 @@ async fn exit(link: Arc<Link>, of: At, exec: String, program: String) -> Result<
         sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(500));
     }
-}
-
-/// The way to the engine: its address, and a client once it has answered.
-struct Link {
-    host: String,
-    client: Mutex<Option<Docker>>,
-}
-
-impl Link {
-    async fn docker(&self) -> Result<Docker, DockerError> {
-        let known = self.client().clone();
-        if let Some(docker) = known {
-            return Ok(docker);
-        }
-        let docker = self.negotiate().await?;
-        *self.client() = Some(docker.clone());
-        Ok(docker)
-    }
-
-    /// bollard asks without a version, which means "whatever you speak best": a newer engine may
-    /// then answer what this build does not understand. So the version is put in by hand.
-    async fn negotiate(&self) -> Result<Docker, DockerError> {
-        let docker = Docker::connect_with_host(&self.host)
-            .map_err(|e| self.lost(e))?
-            .with_timeout(ANSWER)
-            .negotiate_version()
-            .await
-            .map_err(|e| self.lost(e))?;
-        let api = docker.client_version();
-        if (api.major_version, api.minor_version) < OLDEST {
-            return Err(DockerError::Refused {
-                status: 400,
-                message: format!("the engine speaks API {api}, at least 1.40 is needed"),
-            });
-        }
-        Ok(docker.with_request_modifier(move |mut request| {
-            let uri = request.uri();
-            let versioned = format!(
-                "{}://{}/v{api}{}",
-                uri.scheme_str().unwrap_or_default(),
-                uri.authority().map_or("", |host| host.as_str()),
-                uri.path_and_query().map_or("/", |path| path.as_str()),
-            );
-            if let Ok(uri) = versioned.parse() {
-                *request.uri_mut() = uri;
-            }
-            request
-        }))
-    }
-
-    /// The client, for calls about one container. Its name goes into a path, so it must be one.
-    async fn at(self: &Arc<Self>, container: &str) -> Result<(Docker, At), DockerError> {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
-        if !container.starts_with(|c: char| c.is_ascii_alphanumeric())
-            || !container.chars().all(plain)
-        {
-            return Err(DockerError::NoSuchContainer(container.to_owned()));
-        }
-        let at = At {
-            link: self.clone(),
-            container: container.to_owned(),
-        };
-        Ok((self.docker().await?, at))
-    }
-
-    fn client(&self) -> std::sync::MutexGuard<'_, Option<Docker>> {
-        self.client.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn forget(&self) {
-        *self.client() = None;
-    }
-
-    /// Puts an error into our words, and forgets the client when the engine did not answer.
-    fn lost(&self, error: Error) -> DockerError {
-        match error {
-            Error::DockerResponseServerError {
-                status_code: status,
-                message,
-            } => DockerError::Refused { status, message },
-            Error::JsonDataError { .. } | Error::JsonSerdeError { .. } => DockerError::Refused {
-                status: 502,
-                message: format!("its answer is not understood: {error}"),
-            },
-            error => {
-                self.forget();
-                DockerError::Unreachable {
-                    host: self.host.clone(),
-                    reason: root(&error),
-                }
-            }
-        }
-    }
-}
-
-/// A container that calls are about, to put their errors into words.
-struct At {
-    link: Arc<Link>,
-    container: String,
-}
-
-impl At {
-    fn failed(&self, error: Error) -> DockerError {
-        self.about(self.link.lost(error))
-    }
-
-    fn about(&self, error: DockerError) -> DockerError {
-        match error {
-            DockerError::Refused { status: 404, .. } => {
-                DockerError::NoSuchContainer(self.container.clone())
-            }
-            // Docker's words, then podman's.
-            DockerError::Refused { message, .. }
-                if message.contains("is not running")
-                    || message.contains("is restarting")
-                    || message.contains("is paused")
-                    || message.contains("container state improper") =>
-            {
-                DockerError::NotRunning(self.container.clone())
-            }
-            error => error,
-        }
-    }
-
-    fn no_exit_code(&self, program: &str) -> DockerError {
-        DockerError::NoExitCode {
-            container: self.container.clone(),
-            program: program.to_owned(),
-        }
-    }
-}
-
-/// The innermost reason: the outer ones only say that there was one.
-fn root(error: &Error) -> String {
-    if matches!(error, Error::RequestTimeoutError) {
-        return format!("no answer within {} s", ANSWER.as_secs());
-    }
-    let mut reason: &dyn std::error::Error = error;
-    while let Some(inner) = reason.source() {
-        reason = inner;
-    }
-    reason.to_string()
-}
-
-fn config(command: Command) -> ExecConfig {
-    let env = |(key, value): &(String, Secret)| format!("{key}={}", value.expose());
-    ExecConfig {
-        attach_stdin: Some(command.stdin),
-        attach_stdout: Some(true),
-        attach_stderr: Some(true),
-        tty: Some(false),
-        env: Some(command.env.iter().map(env).collect()),
-        cmd: Some(command.argv),
-        user: command.user,
-        ..Default::default()
-    }
-}
-
-fn listed(from: ContainerSummary) -> Container {
-    Container {
-        id: from.id.unwrap_or_default(),
-        name: from
-            .names
-            .unwrap_or_default()
-            .first()
-            .map_or_else(String::new, |n| bare(n)),
-        image: from.image.unwrap_or_default(),
-        image_id: from.image_id.unwrap_or_default(),
-        running: matches!(
-            from.state,
-            Some(ContainerSummaryStateEnum::RUNNING | ContainerSummaryStateEnum::PAUSED)
-        ),
-        labels: from.labels.unwrap_or_default().into_iter().collect(),
-        env: Secret::default(),
-        mounts: mounts(from.mounts),
-    }
-}
-
-fn inspected(from: ContainerInspectResponse) -> Container {
-    let config = from.config.unwrap_or_default();
-    let env = config.env.unwrap_or_default();
-    let env = env.iter().filter_map(|line| line.split_once('='));
-    Container {
-        id: from.id.unwrap_or_default(),
-        name: bare(&from.name.unwrap_or_default()),
-        image: config.image.unwrap_or_default(),
-        image_id: from.image.unwrap_or_default(),
-        running: from.state.and_then(|state| state.running).unwrap_or(false),
-        labels: config.labels.unwrap_or_default().into_iter().collect(),
-        env: Secret::new(env.map(|(k, v)| (k.to_owned(), v.to_owned())).collect()),
-        mounts: mounts(from.mounts),
-    }
-}
-
-fn bare(name: &str) -> String {
-    name.trim_start_matches('/').to_owned()
-}
-
-fn mounts(from: Option<Vec<MountPoint>>) -> Vec<Mount> {
-    let mount = |from: MountPoint| Mount {
-        kind: from.typ.unwrap_or_default(),
-        source: from.name.or(from.source).unwrap_or_default(),
-        destination: from.destination.unwrap_or_default(),
-        read_only: from.rw == Some(false),
-    };
-    from.unwrap_or_default().into_iter().map(mount).collect()
 }

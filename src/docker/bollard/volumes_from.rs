@@ -15,7 +15,7 @@ use bollard::{
 };
 use futures_util::StreamExt;
 
-use super::{DockerEngine, listed};
+use super::{DockerEngine, shapes::listed};
 use crate::docker::{Container, DockerError, Engine, HelperOrder, Tools};
 
 /// On every helper; its value is the id of the container it helps.
