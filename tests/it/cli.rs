@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use crate::{
     house::{postgres, psql},
     server::Server,
+    session::Session,
 };
 
 const PASSWORD: &str = "correct horse battery";
@@ -587,11 +588,7 @@ async fn a_signal_ends_a_command_soon_and_its_run_goes_on_later() {
     holdfast(data.path(), &add).good();
 
     // The dump waits for this table.
-    let hold = "BEGIN; LOCK TABLE notes; SELECT pg_sleep(600)";
-    let words = [
-        "exec", &bed.name, "psql", "-U", "postgres", "-d", "shop", "-c", hold,
-    ];
-    let mut holder = Command::new("docker").args(words).spawn().unwrap();
+    let holder = Session::open(&bed.name, "postgres", "shop", "BEGIN; LOCK TABLE notes");
     let mut slowest = Duration::ZERO;
     for round in 0..ROUNDS {
         let mut child = Command::new(env!("CARGO_BIN_EXE_holdfast"))
@@ -617,11 +614,7 @@ async fn a_signal_ends_a_command_soon_and_its_run_goes_on_later() {
     }
     println!("{ROUNDS} commands ended by SIGTERM, the slowest after {slowest:?}");
     assert!(slowest < Duration::from_secs(8), "{slowest:?}");
-    let _ = holder.kill();
-    let _ = holder.wait();
-    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' \
-               AND pid <> pg_backend_pid()";
-    psql(&bed, "postgres", end);
+    holder.end();
     let run = holdfast(data.path(), &["backup", "shop", "--output", "json"])
         .good()
         .json();

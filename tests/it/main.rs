@@ -50,6 +50,7 @@ mod safety;
 mod samples;
 mod secrets;
 mod server;
+mod session;
 mod shelf;
 mod slice;
 mod slots;

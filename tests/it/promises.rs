@@ -5,7 +5,12 @@ use std::time::{Duration, Instant};
 
 use holdfast::{
     app::RestoreInput,
-    domain::{event::Event, restore::RestoreEvent, run::RunEvent},
+    domain::{
+        event::Event,
+        ids::{ConfigId, RunId},
+        restore::RestoreEvent,
+        run::RunEvent,
+    },
     readmodel::runs,
     target::memory::{Fault, Scope},
 };
@@ -18,6 +23,7 @@ use crate::{
     bed::Bed,
     house::{House, postgres, psql},
     server::Server,
+    session::Session,
 };
 
 fn shop(name: &str) -> (Bed, String) {
@@ -29,6 +35,15 @@ fn shop(name: &str) -> (Bed, String) {
         "CREATE TABLE notes AS SELECT i, md5(i::text) t FROM generate_series(1, 20000) i",
     );
     (bed, project)
+}
+
+/// A house with that database as its only app, and a config of it.
+async fn open(name: &str) -> (Bed, House, ConfigId) {
+    let (bed, project) = shop(name);
+    let house = House::new().await;
+    house.app("shop", &project).await;
+    let config = house.config("shop", |_| {}).await;
+    (bed, house, config)
 }
 
 /// A target that takes some bytes and then waits.
@@ -51,17 +66,20 @@ fn stall(house: &House) -> Stall {
     stall
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn promise_03_one_at_a_time_on_a_service() {
-    let (_bed, project) = shop("one");
-    let house = House::new().await;
-    house.app("shop", &project).await;
-    let first = house.config("shop", |_| {}).await;
-    let second = house.config("shop", |_| {}).await;
-    let stall = stall(&house);
-    let first = house.request(first).await;
+/// A run of the config that stands still at its target, as no later one does.
+async fn stalled(house: &House, config: ConfigId) -> (RunId, Stall) {
+    let stall = stall(house);
+    let run = house.request(config).await;
     stall.reached.cancelled().await;
     house.heal();
+    (run, stall)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_03_one_at_a_time_on_a_service() {
+    let (_bed, house, first) = open("one").await;
+    let second = house.config("shop", |_| {}).await;
+    let (first, stall) = stalled(&house, first).await;
     let second = house.request(second).await;
     // The second cannot start while the first holds the service, however long that takes.
     tokio::time::timeout(Duration::from_millis(700), house.run_over(second))
@@ -97,10 +115,7 @@ async fn a_backup_that_waits_for_a_service_holds_up_no_other() {
     for config in [second, third] {
         house.back_up(config).await; // now it is known to be short
     }
-    let stall = stall(&house);
-    let first = house.request(first).await;
-    stall.reached.cancelled().await;
-    house.heal();
+    let (first, stall) = stalled(&house, first).await;
     let second = house.request(second).await;
     let third = house.request(third).await;
     assert_eq!(house.run_over(third).await.status, "success");
@@ -126,10 +141,7 @@ async fn a_target_takes_as_many_backups_at_a_time_as_it_was_given() {
     house.app("market", &market).await;
     let first = house.config("shop", |_| {}).await;
     let second = house.config("market", |_| {}).await;
-    let stall = stall(&house);
-    let first = house.request(first).await;
-    stall.reached.cancelled().await;
-    house.heal();
+    let (first, stall) = stalled(&house, first).await;
     let second = house.request(second).await;
     tokio::time::timeout(Duration::from_millis(700), house.run_over(second))
         .await
@@ -143,10 +155,7 @@ async fn a_target_takes_as_many_backups_at_a_time_as_it_was_given() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_05_a_temporary_failure_is_tried_again_and_ends_green() {
-    let (_bed, project) = shop("retry");
-    let house = House::new().await;
-    house.app("shop", &project).await;
-    let config = house.config("shop", |_| {}).await;
+    let (_bed, house, config) = open("retry").await;
     *house.faults.target.lock().unwrap() = Some((Fault::FailAfter(1000), Scope::Artifacts));
     let mut live = house.holdfast.log().live();
     let run = house.request(config).await;
@@ -166,10 +175,7 @@ async fn promise_05_a_temporary_failure_is_tried_again_and_ends_green() {
 /// The artifact is whole and stored, but the log cannot take the word for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_success_that_the_log_could_not_take_is_earned_again() {
-    let (_bed, project) = shop("word");
-    let house = House::new().await;
-    house.app("shop", &project).await;
-    let config = house.config("shop", |_| {}).await;
+    let (_bed, house, config) = open("word").await;
     let db = house.holdfast.log().db();
     let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON events WHEN NEW.name = 'run.succeeded' \
                   BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END";
@@ -197,10 +203,7 @@ async fn a_success_that_the_log_could_not_take_is_earned_again() {
 /// A worker ends, and the log can take no word of it: the run must not stay at work for ever.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_worker_ended_without_a_word_goes_on() {
-    let (_bed, project) = shop("forsaken");
-    let house = House::new().await;
-    house.app("shop", &project).await;
-    let config = house.config("shop", |_| {}).await;
+    let (_bed, house, config) = open("forsaken").await;
     let db = house.holdfast.log().db();
     let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON events WHEN NEW.name LIKE 'run.%' \
                   AND NEW.version > 3 BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END";
@@ -245,10 +248,7 @@ async fn kill_at(house: &House, bed: &Bed, wanted: &str) {
 /// is open again then, with what belongs there, and nothing is left beside it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_whose_container_died_is_put_in_order_when_it_is_back() {
-    let (bed, project) = shop("reboot");
-    let house = House::new().await;
-    house.app("shop", &project).await;
-    let config = house.config("shop", |_| {}).await;
+    let (bed, house, config) = open("reboot").await;
     let run = house.back_up(config).await.run_id();
     psql(
         &bed,
@@ -289,10 +289,7 @@ async fn a_restore_whose_container_died_is_put_in_order_when_it_is_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_07_cancel_takes_effect_at_the_next_chunk_and_leaves_nothing() {
-    let (_bed, project) = shop("cancel");
-    let house = House::new().await;
-    house.app("shop", &project).await;
-    let config = house.config("shop", |_| {}).await;
+    let (_bed, house, config) = open("cancel").await;
     let stall = stall(&house);
     let id = house.request(config).await;
     stall.reached.cancelled().await;
@@ -314,10 +311,7 @@ async fn promise_07_cancel_takes_effect_at_the_next_chunk_and_leaves_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_double_click_is_one_run() {
-    let (_bed, project) = shop("double");
-    let house = House::new().await;
-    house.app("shop", &project).await;
-    let config = house.config("shop", |_| {}).await;
+    let (_bed, house, config) = open("double").await;
     let stall = stall(&house);
     let wishes = futures_util::future::join_all((0..20).map(|_| house.request(config))).await;
     assert!(wishes.iter().all(|id| *id == wishes[0]), "{wishes:?}");
@@ -341,14 +335,13 @@ async fn promise_08_sigterm_interrupts_after_its_grace_and_the_run_goes_on_after
     server.post("/api/apps", app).await;
     let config = json!({ "strategy": "postgres", "service": "db", "target": "local" });
     let config = server.post("/api/apps/shop/backups/configs", config).await;
-    let mut holder = lock(&bed);
+    let lock = "BEGIN; LOCK TABLE notes IN ACCESS EXCLUSIVE MODE";
+    let holder = Session::open(&bed.name, "postgres", "shop", lock);
     let path = format!("/api/backups/configs/{}/run", config["id"]);
     let id = server.post(&path, json!({})).await["run_id"]
         .as_i64()
         .unwrap();
-    let dumping =
-        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LOCK TABLE%ACCESS SHARE%'";
-    until_seen(&bed, dumping);
+    holder.until_a_dump_waits();
     let start = Instant::now();
     let code = server.terminate().await;
     let took = start.elapsed();
@@ -358,50 +351,20 @@ async fn promise_08_sigterm_interrupts_after_its_grace_and_the_run_goes_on_after
         "figure: promise 8: stopped {:.1} s after SIGTERM with a grace of 1 s",
         took.as_secs_f64()
     );
-    psql(
-        &bed,
-        "postgres",
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'",
-    );
-    let _ = holder.wait();
+    holder.end();
     server.restart().await;
     let run = server.wait_for_run(id).await;
     assert_eq!(run["status"], "success", "{run}");
     assert_eq!(run["attempt"], 2, "interrupted, not failed: {run}");
+    let dumping =
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LOCK TABLE%ACCESS SHARE%'";
     let left = psql(&bed, "postgres", dumping);
     assert_eq!(left, "0", "a dump runs on");
 }
 
-fn lock(bed: &Bed) -> std::process::Child {
-    let lock = "BEGIN; LOCK TABLE notes IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600)";
-    let child = std::process::Command::new("docker")
-        .args([
-            "exec", &bed.name, "psql", "-U", "postgres", "-d", "shop", "-c", lock,
-        ])
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    until_seen(
-        bed,
-        "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'",
-    );
-    child
-}
-
-fn until_seen(bed: &Bed, query: &str) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while psql(bed, "postgres", query) == "0" {
-        assert!(Instant::now() < deadline, "never seen: {query}");
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_ends_is_replaced_and_shows_in_health() {
-    let (_bed, project) = shop("watch");
-    let house = House::new().await;
-    house.app("shop", &project).await;
-    let config = house.config("shop", |_| {}).await;
+    let (_bed, house, config) = open("watch").await;
     let db = house.holdfast.log().db();
     db.execute_unprepared("ALTER TABLE Jobs RENAME TO Gone")
         .await

@@ -229,7 +229,7 @@ async fn a_cancelled_run_leaves_nothing_stopped() {
         .await;
     let holder = shop.hold_dumps();
     let id = shop.house.request(config).await;
-    shop.until_dumping().await;
+    holder.until_a_dump_waits();
     assert!(!runs(&shop.web));
     shop.house
         .holdfast
@@ -241,7 +241,7 @@ async fn a_cancelled_run_leaves_nothing_stopped() {
     assert!(runs(&shop.web));
     shop.owes_nothing(id).await;
     shop.db.sh("test -e /tmp/after");
-    shop.let_dumps_go(holder);
+    holder.end();
     shop.house.close().await;
 }
 

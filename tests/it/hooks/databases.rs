@@ -1,6 +1,6 @@
 //! Hooks that know a database: a lock that is truly held, a save that is truly on disk.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::*;
 
@@ -83,7 +83,7 @@ async fn a_lock_is_held_as_long_as_the_data_is_read() {
         let config = config("sql").await;
         let holder = shop.hold_dumps();
         let id = shop.house.request(config).await;
-        shop.until_dumping().await;
+        holder.until_a_dump_waits();
         let refused = sql.write(2).expect_err("a writer is held up");
         assert!(refused.contains("1205"), "{image}: {refused}");
         assert_eq!(
@@ -91,7 +91,7 @@ async fn a_lock_is_held_as_long_as_the_data_is_read() {
             "1",
             "readers are served"
         );
-        shop.let_dumps_go(holder);
+        holder.end();
         let run = shop.house.run_over(id).await;
         assert_eq!(run.status, "success", "{image}: {run:?}");
         sql.write(3).expect("writers are free again");
@@ -110,7 +110,7 @@ async fn a_lock_is_held_as_long_as_the_data_is_read() {
 async fn a_lost_lock_ends_the_run(shop: &Shop, sql: &Sql, config: ConfigId) {
     let holder = shop.hold_dumps();
     let id = shop.house.request(config).await;
-    shop.until_dumping().await;
+    holder.until_a_dump_waits();
     // Each attempt loses its lock; the dump itself is held, so only the watch can end it.
     let mut head = shop.house.holdfast.log().watch_head();
     loop {
@@ -130,7 +130,7 @@ async fn a_lost_lock_ends_the_run(shop: &Shop, sql: &Sql, config: ConfigId) {
         }
         let _ = tokio::time::timeout(std::time::Duration::from_millis(500), head.changed()).await;
     }
-    shop.let_dumps_go(holder);
+    holder.end();
     let run = shop.house.back_up(config).await;
     assert_eq!(run.status, "success", "the next one is green: {run:?}");
 }

@@ -7,8 +7,6 @@ mod databases;
 mod hostile;
 mod together;
 
-use std::process::{Child, Stdio};
-
 use holdfast::{
     app::ConfigInput,
     domain::{
@@ -24,6 +22,7 @@ use holdfast::{
 use crate::{
     bed::{self, BUSYBOX, Bed, docker},
     house::{House, postgres, psql},
+    session::Session,
 };
 
 /// A database that is backed up, and a service beside it that hooks work on.
@@ -69,41 +68,9 @@ impl Shop {
     }
 
     /// Holds every dump in its middle until it is ended.
-    fn hold_dumps(&self) -> Child {
-        let lock = "BEGIN; LOCK TABLE notes IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(60)";
-        let holder = std::process::Command::new("docker")
-            .args([
-                "exec",
-                &self.db.name,
-                "psql",
-                "-U",
-                "postgres",
-                "-d",
-                "shop",
-                "-c",
-                lock,
-            ])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let held = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
-        while psql(&self.db, "postgres", held) == "0" {}
-        holder
-    }
-
-    /// Until a dump waits for the held table.
-    async fn until_dumping(&self) {
-        let waits =
-            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LOCK TABLE%ACCESS SHARE%'";
-        bed::until("a dump waits", || psql(&self.db, "postgres", waits) != "0").await;
-    }
-
-    fn let_dumps_go(&self, mut holder: Child) {
-        let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-                   WHERE wait_event = 'PgSleep'";
-        psql(&self.db, "postgres", end);
-        let _ = holder.wait();
+    fn hold_dumps(&self) -> Session {
+        let lock = "BEGIN; LOCK TABLE notes IN ACCESS EXCLUSIVE MODE";
+        Session::open(&self.db.name, "postgres", "shop", lock)
     }
 
     async fn reports(&self, run: RunId) -> Vec<HookReport> {

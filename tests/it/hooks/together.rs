@@ -29,7 +29,7 @@ async fn nobody_starts_what_another_run_keeps_stopped() {
     let second = shop.house.config("shop", second).await;
     let holder = shop.hold_dumps();
     let long = shop.house.request(first).await;
-    shop.until_dumping().await;
+    holder.until_a_dump_waits();
     let short = shop.house.request(second).await;
     // Whoever asks in between: the clock, or a start for it.
     for _ in 0..3 {
@@ -41,7 +41,7 @@ async fn nobody_starts_what_another_run_keeps_stopped() {
         waiting.status, "queued",
         "it waits for its turn at the service"
     );
-    shop.let_dumps_go(holder);
+    holder.end();
     for id in [long, short] {
         let run = shop.house.run_over(id).await;
         assert_eq!(
@@ -63,9 +63,9 @@ async fn a_service_that_somebody_else_starts_meanwhile_spoils_the_run() {
     let config = shop.config(vec![hook("stop", "web")], vec![]).await;
     let holder = shop.hold_dumps();
     let id = shop.house.request(config).await;
-    shop.until_dumping().await;
+    holder.until_a_dump_waits();
     docker(&["start", &shop.web.name]);
-    shop.let_dumps_go(holder);
+    holder.end();
     // It is tried again, and then nobody interferes.
     let run = shop.house.run_over(id).await;
     assert_eq!(

@@ -1,12 +1,16 @@
 //! A restore that fails, is taken away, is killed or loses its server, at every step: what was
 //! there stays there, nothing is left behind, and settling says so as often as it is asked.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use holdfast::strategy::{Settled, Site, Step, StrategyError};
 use tokio::{sync::Notify, time::timeout};
 
-use super::place::{Backup, CHANGE, Digest, Notes, Place, postgres};
+use super::place::{Backup, CHANGE, Digest, Notes, Place, USER, postgres};
+use crate::session::Session;
 
 const STEPS: [&str; 5] = ["stage", "load", "check", "close", "swap"];
 
@@ -174,6 +178,7 @@ async fn a_restore_cut_off_at_any_instant_is_settled() {
         let steps = notes.steps();
         if step == "load" || step == "check" {
             let staging = steps[0].data["incoming"].as_str().unwrap();
+            // Unless it is closed already.
             let sleeper = format!(
                 "psql -X -q -U app -d {staging} -c 'SELECT pg_sleep(600)' >/dev/null 2>&1 & sleep 0.2"
             );
@@ -333,16 +338,12 @@ async fn work_is_waited_for_and_a_standstill_is_not() {
         .unwrap();
 
     let name = scene.place.bed.name.clone();
+    let holder = Mutex::new(None);
     let notes = Notes::with(move |step| {
         if step.name == "load" {
             let staging = step.data["incoming"].as_str().unwrap();
-            let hold = format!(
-                "psql -X -q -U app -d {staging} -c 'BEGIN; LOCK pg_namespace; SELECT pg_sleep(600)' >/dev/null 2>&1 & sleep 1"
-            );
-            let run = std::process::Command::new("docker")
-                .args(["exec", &name, "sh", "-c", &hold])
-                .status();
-            assert!(run.unwrap().success());
+            let hold = Session::open(&name, USER, staging, "BEGIN; LOCK pg_namespace");
+            *holder.lock().unwrap() = Some(hold);
         }
         Ok(())
     });

@@ -1,7 +1,8 @@
 //! Databases of every kind come back as they were: what belongs to the database itself, odd
 //! encodings, none or very many objects, none at all, and the server's own database.
 
-use super::place::{CHANGE, Notes, POSTGRES_17, Place, back_up, postgres};
+use super::place::{CHANGE, Notes, POSTGRES_17, Place, USER, back_up, postgres};
+use crate::session::Session;
 
 /// Everything that a database has besides its content, as the server shows it.
 const PROFILE: &str = "SELECT row(datdba::regrole, pg_encoding_to_char(encoding), datcollate, datctype,
@@ -364,15 +365,13 @@ async fn an_owner_without_other_rights_restores_its_own_database() {
     place.sql("shop", "DELETE FROM own");
 
     // A session that it may not end: everything stays open and as it was.
-    place
-        .bed
-        .sh("psql -X -q -U app -d shop -c 'SELECT pg_sleep(600)' >/dev/null 2>&1 & sleep 0.5");
+    let session = Session::open(&place.bed.name, USER, "shop", "SELECT 1");
     let error = backup.restore(&site, &Notes::default()).await.unwrap_err();
     assert!(error.to_string().contains("must be"), "{error}");
     assert_eq!(place.sql("shop", "SELECT count(*) FROM own"), "0");
     assert_eq!(place.databases(), ["postgres", "shop", "template1"]);
 
-    place.sql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()");
+    session.end();
     let restored = backup.restore(&site, &Notes::default()).await.unwrap();
     place.digest("shop").assert_is(&original, "by its owner");
     postgres()

@@ -7,7 +7,8 @@ use holdfast::{
     strategy::{Site, StrategyError},
 };
 
-use super::place::{Heap, NO_DUMP, Notes, PASSWORD, Place, Trouble, back_up, postgres};
+use super::place::{Heap, NO_DUMP, Notes, PASSWORD, Place, Trouble, USER, back_up, postgres};
+use crate::session::Session;
 
 /// The message and hint of a failed backup.
 async fn failure(site: &Site) -> (String, String) {
@@ -203,8 +204,7 @@ impl holdfast::strategy::Sink for Acting {
 async fn a_dump_that_has_to_wait() {
     let place = Place::start().await;
     place.make_small("shop");
-    let hold = "psql -X -q -U app -d shop -c 'BEGIN; LOCK TABLE things; SELECT pg_sleep(600)' >/dev/null 2>&1 & sleep 0.5";
-    place.bed.sh(hold);
+    let holder = Session::open(&place.bed.name, USER, "shop", "BEGIN; LOCK TABLE things");
     let site = Site {
         stall: Duration::from_secs(3),
         ..place.site().await
@@ -221,9 +221,10 @@ async fn a_dump_that_has_to_wait() {
         ..place.site().await
     };
     let cancel = site.cancel.clone();
-    tokio::spawn(async move {
-        tokio::time::sleep(Duration::from_secs(2)).await;
+    let waits = tokio::task::spawn_blocking(move || {
+        holder.until_a_dump_waits();
         cancel.cancel();
+        holder
     });
     let started = std::time::Instant::now();
     let (message, _) = failure(&site).await;
@@ -232,8 +233,7 @@ async fn a_dump_that_has_to_wait() {
     let waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'holdfast%'";
     assert_eq!(place.sql("postgres", waiting), "0", "a session waits on");
 
-    let ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()";
-    place.sql("postgres", ends);
+    waits.await.unwrap().end();
     place.back_up("shop").await;
 }
 
