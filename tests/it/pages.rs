@@ -4,6 +4,7 @@
 mod artifacts;
 mod axe;
 mod browser;
+mod config;
 mod crawl;
 mod journey;
 mod past;

@@ -3,31 +3,19 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::StreamExt;
-use holdfast::domain::{
-    access::Role,
-    ids::{ConfigId, RestoreId},
-};
+use holdfast::domain::{access::Role, ids::RestoreId};
 use reqwest::Method;
 use sea_orm::ConnectionTrait;
 
-use super::site::{PASSWORD, Site, Visitor, add_user};
+use super::site::{PASSWORD, Visitor, add_user, lodged};
 use crate::{
-    bucket::{Bucket, SECRET_KEY},
-    house::{House, postgres, psql},
+    house::{postgres, psql},
     server::form,
 };
 
-async fn lodged() -> (House, Site) {
-    let house = House::new().await;
-    add_user(&house, "ada", Role::Admin).await;
-    let site = Site::of(&house);
-    (house, site)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_keeps_the_browser_on_a_short_leash() {
-    let (house, site) = lodged().await;
-    let ada = Visitor::logged_in(&site, "ada").await;
+    let (house, _site, ada) = lodged().await;
     for path in [
         "/",
         "/login",
@@ -81,9 +69,8 @@ async fn a_file_is_taken_only_with_token_and_confirmation() {
     psql(&bed, "shop", "CREATE TABLE notes AS SELECT 1 AS i");
     let dump = bed.sh("pg_dump -U postgres shop");
     psql(&bed, "shop", "UPDATE notes SET i = 2");
-    let (house, site) = lodged().await;
+    let (house, _site, ada) = lodged().await;
     house.app("shop", &project).await;
-    let ada = Visitor::logged_in(&site, "ada").await;
     let token = ada.token(PATH).await;
     let send = async |token: &str, confirm: &str, file: &str| {
         let fields = [
@@ -122,9 +109,8 @@ async fn a_file_is_taken_only_with_token_and_confirmation() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_form_is_taken_only_from_its_own_session_and_site() {
-    let (house, site) = lodged().await;
+    let (house, site, ada) = lodged().await;
     add_user(&house, "olga", Role::Operator).await;
-    let ada = Visitor::logged_in(&site, "ada").await;
     let olga = Visitor::logged_in(&site, "olga").await;
     let (own, foreign) = (ada.token("/").await, olga.token("/").await);
     assert_ne!(own, foreign);
@@ -161,8 +147,7 @@ async fn a_form_is_taken_only_from_its_own_session_and_site() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn htmx_gets_the_content_alone() {
-    let (house, site) = lodged().await;
-    let ada = Visitor::logged_in(&site, "ada").await;
+    let (house, site, ada) = lodged().await;
     let fragment = |path: &'static str, target: &'static str| {
         let request = ada.request(Method::GET, path).header("hx-request", "true");
         async move { request.header("hx-target", target).send().await.unwrap() }
@@ -214,8 +199,7 @@ async fn htmx_gets_the_content_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_in_ends_leads_nowhere_else_and_is_slowed_down() {
-    let (house, site) = lodged().await;
-    let ada = Visitor::logged_in(&site, "ada").await;
+    let (house, site, ada) = lodged().await;
     let fields = [
         ("name", "ada"),
         ("password", PASSWORD),
@@ -254,12 +238,11 @@ async fn a_log_in_ends_leads_nowhere_else_and_is_slowed_down() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_live_stream_goes_on_where_it_was() {
-    let (house, site) = lodged().await;
+    let (house, _site, ada) = lodged().await;
     let project = format!("live-{}", std::process::id());
     let _bed = postgres(crate::bed::POSTGRES, &project, &[]);
     house.app("shop", &project).await;
     let config = house.config("shop", |_| {}).await;
-    let ada = Visitor::logged_in(&site, "ada").await;
     let seen = house.holdfast.log().head();
     let run = house.back_up(config).await;
 
@@ -314,13 +297,12 @@ async fn packed(ada: &Visitor, path: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_visit_is_small_even_with_many_apps() {
-    let (house, site) = lodged().await;
+    let (house, _site, ada) = lodged().await;
     for number in 0..100 {
         house
             .app(&format!("app-{number}"), &format!("project-{number}"))
             .await;
     }
-    let ada = Visitor::logged_in(&site, "ada").await;
     let page = ada.page("/").await;
     assert!(page.contains("app-99"));
     let mut bytes = packed(&ada, "/").await;
@@ -340,11 +322,10 @@ async fn a_first_visit_is_small_even_with_many_apps() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_activity_is_searched_and_exported() {
-    let (house, site) = lodged().await;
+    let (house, _site, ada) = lodged().await;
     for slug in ["shop", "blog"] {
         house.app(slug, slug).await;
     }
-    let ada = Visitor::logged_in(&site, "ada").await;
     let rows = async |query: &str| {
         let page = ada.page(&format!("/activity?{query}")).await;
         page.matches("id=\"event-").count()
@@ -362,272 +343,8 @@ async fn the_activity_is_searched_and_exported() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hooks_are_rows_of_the_form() {
-    let (house, site) = lodged().await;
-    let project = format!("hooked-{}", std::process::id());
-    let _bed = postgres(crate::bed::POSTGRES, &project, &[]);
-    house.app("shop", &project).await;
-    let ada = Visitor::logged_in(&site, "ada").await;
-    let new = "/apps/shop/configs/new";
-    let token = ada.token("/apps/shop/configs/all").await;
-    let fixed = [
-        ("csrf", token.as_str()),
-        ("service", "db"),
-        ("strategy", "postgres"),
-        ("target", "local"),
-        ("time_zone", "UTC"),
-        ("compression", "gzip"),
-        ("retention_mode", "count"),
-        ("retention_count", "7"),
-        ("retention_days", "30"),
-    ];
-    let exec = [
-        ("pre_hooks.0.type", ""),
-        ("pre_hooks.1.type", "exec"),
-        ("pre_hooks.1.service", "db"),
-        ("pre_hooks.1.command", "echo 1\r\necho 2"),
-    ];
-    let refused = async |more: &[(&str, &str)], says: &str| {
-        let answer = ada.post(new, &[&fixed[..], &exec, more].concat()).await;
-        assert_eq!(answer.status(), 422);
-        let page = answer.text().await.unwrap();
-        assert!(page.contains(says), "{says}: {page}");
-        assert!(
-            page.contains("echo 1\necho 2"),
-            "what was typed stays: {page}"
-        );
-    };
-    refused(
-        &[
-            ("post_hooks.0.type", "start"),
-            ("post_hooks.0.timeout", "x"),
-        ],
-        "id=\"post_hooks.0.timeout-error\"",
-    )
-    .await;
-    // The row that was left empty is gone, and a problem stands beside the row that it is of.
-    refused(
-        &[("pre_hooks.2.type", "stop"), ("pre_hooks.2.service", "db")],
-        "id=\"pre_hooks.1.service-error\"",
-    )
-    .await;
-    refused(
-        &[
-            ("pre_hooks.2.type", "reboot"),
-            ("pre_hooks.2.service", "db"),
-        ],
-        "id=\"pre_hooks.1.type-error\"",
-    )
-    .await;
-    let stored = ada.post(new, &[&fixed[..], &exec].concat()).await;
-    assert_eq!(stored.status(), 303);
-    let app = house.holdfast.app(&house.caller, "shop").await.unwrap();
-    let config = house.holdfast.configs(&house.caller, &app).await.unwrap();
-    let config = config.last().unwrap();
-    let hooks = config.spec().pre_hooks;
-    assert_eq!(hooks[0].command.as_deref(), Some("echo 1\necho 2"));
-
-    let edit = format!("/configs/{}", config.id);
-    let page = ada.page(&edit).await;
-    assert!(page.contains("<option value=\"exec\" selected"), "{page}");
-    assert!(page.contains("echo 1\necho 2"), "{page}");
-    let emptied = [("pre_hooks.0.type", ""), ("pre_hooks.0.service", "")];
-    let same = ada.post(&edit, &fixed).await;
-    assert_eq!(same.status(), 303);
-    let spec = async || {
-        let config = house
-            .holdfast
-            .config(&house.caller, config.config_id())
-            .await;
-        config.unwrap().spec()
-    };
-    assert_eq!(spec().await.pre_hooks, hooks, "not asked for, not changed");
-    let taken_out = ada.post(&edit, &[&fixed[..], &emptied].concat()).await;
-    assert_eq!(taken_out.status(), 303);
-    assert_eq!(spec().await.pre_hooks, []);
-    house.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_config_asks_only_for_what_the_chosen_ones_need() {
-    let (house, site) = lodged().await;
-    let project = format!("asked-{}", std::process::id());
-    let _bed = postgres(crate::bed::POSTGRES, &project, &[]);
-    house.app("shop", &project).await;
-    let password = [("password".to_owned(), "secret".into())];
-    let config = house
-        .config("shop", |config| config.credentials = Some(password.into()))
-        .await;
-    let ada = Visitor::logged_in(&site, "ada").await;
-    let edit = format!("/configs/{config}");
-    let page = ada.page(&edit).await;
-    assert_eq!(page.matches("type=\"password\"").count(), 1, "{page}");
-    let token = ada.token(&edit).await;
-    let before = house.changes().await;
-
-    let body = format!("csrf={token}&show=fields&name=Kept&strategy=redis&target=local");
-    let ask = |body: String| {
-        let request = ada.request(Method::POST, &edit);
-        request
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(body)
-    };
-    // Without a script: the whole page, with what was typed.
-    let whole = ask(body.clone()).send().await.unwrap();
-    assert_eq!(whole.status(), 200);
-    let whole = whole.text().await.unwrap();
-    assert!(whole.contains("value=\"Kept\"") && whole.contains("<html"));
-    assert!(whole.contains("strategy.redis.password") && !whole.contains("strategy.postgres."));
-    // With one: that part alone.
-    let part = |body: String| {
-        let request = ask(body).header("hx-request", "true");
-        async move {
-            let request = request.header("hx-target", "strategy-fields");
-            request.send().await.unwrap().text().await.unwrap()
-        }
-    };
-    let redis = part(body.clone()).await;
-    assert!(redis.starts_with("<div id=\"strategy-fields\""), "{redis}");
-    assert!(redis.contains("strategy.redis.password") && !redis.contains("local"));
-    // Back again: what is stored is still known to be set.
-    let back = part(body.replace("redis", "postgres")).await;
-    assert!(
-        back.contains("strategy.postgres.password\" type=\"password\" value=\"••••\""),
-        "{back}"
-    );
-    let foreign = ask(body.replace(&token, "x")).send().await.unwrap();
-    assert_eq!(foreign.status(), 403);
-    assert_eq!(house.changes().await, before, "nothing was changed");
-    house.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_is_tried_out_before_it_is_saved() {
-    let (house, site) = lodged().await;
-    let bucket = Bucket::serve();
-    let ada = Visitor::logged_in(&site, "ada").await;
-    let token = ada.token("/apps/new").await;
-    let tried = async |change: (&str, &str)| {
-        let mut fields = vec![("csrf".to_owned(), token.clone())];
-        fields.push(("target".to_owned(), "s3".to_owned()));
-        for (name, value) in bucket.settings() {
-            let value = if name == change.0 {
-                change.1.to_owned()
-            } else {
-                value
-            };
-            fields.push((format!("target.s3.{name}"), value));
-        }
-        let fields: Vec<(&str, &str)> = fields
-            .iter()
-            .map(|(k, v)| (k.as_str(), v.as_str()))
-            .collect();
-        let answer = ada.post("/targets/trial", &fields).await;
-        assert_eq!(answer.status(), 200);
-        let text = answer.text().await.unwrap();
-        assert!(!text.contains(SECRET_KEY));
-        text
-    };
-    let text = tried(("", "")).await;
-    assert!(text.contains("Backups can be kept there"), "{text}");
-    let text = tried(("bucket", "elsewhere")).await;
-    assert!(text.contains("the bucket does not exist"), "{text}");
-    let text = tried(("bucket", "<b>")).await;
-    assert!(text.contains("<b>bucket</b>: use the bucket"), "{text}");
-    assert!(bucket.contents().is_empty());
-    house.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_config_is_encrypted_to_a_key_that_is_shown_once() {
-    let (house, site) = lodged().await;
-    let project = format!("keyed-{}", std::process::id());
-    let bed = postgres(crate::bed::POSTGRES, &project, &[]);
-    house.app("shop", &project).await;
-    let ada = Visitor::logged_in(&site, "ada").await;
-    let token = ada.token("/keys").await;
-    let made = ada.post("/keys", &[("csrf", &token)]).await;
-    assert_eq!(made.headers()["cache-control"], "no-store");
-    let page = made.text().await.unwrap();
-    let shown = |id: &str| {
-        let start = page.split(&format!("id=\"{id}\">")).nth(1).unwrap();
-        start.split('<').next().unwrap().to_owned()
-    };
-    let (public, private) = (shown("public-key"), shown("private-key"));
-    assert!(page.contains("hx-history=\"false\""));
-
-    let new = "/apps/shop/configs/new";
-    let token = ada.token("/apps/shop/configs/all").await;
-    let fixed = [
-        ("csrf", token.as_str()),
-        ("service", "db"),
-        ("strategy", "postgres"),
-        ("target", "local"),
-        ("time_zone", "UTC"),
-        ("compression", "gzip"),
-        ("retention_mode", "count"),
-        ("retention_count", "7"),
-        ("retention_days", "30"),
-        ("server_key", "on"),
-    ];
-    let refused = ada
-        .post(new, &[&fixed[..], &[("recipients", &private)]].concat())
-        .await;
-    assert_eq!(refused.status(), 422);
-    let page = refused.text().await.unwrap();
-    assert!(page.contains("id=\"recipients-error\"") && !page.contains(&private));
-    // Without a recipient the box says nothing.
-    let saved = ada
-        .post(new, &[&fixed[..], &[("recipients", "")]].concat())
-        .await;
-    assert_eq!(saved.status(), 303);
-    let fields = [&fixed[..fixed.len() - 1], &[("recipients", &public)]].concat();
-    assert_eq!(ada.post(new, &fields).await.status(), 303);
-    let config = async |id| {
-        house
-            .holdfast
-            .config(&house.caller, ConfigId(id))
-            .await
-            .unwrap()
-    };
-    let (plain, locked) = (config(1).await, config(2).await);
-    assert!(plain.spec().encryption.is_none());
-    let encryption = locked.spec().encryption;
-    assert_eq!(encryption.recipients, std::slice::from_ref(&public));
-    assert!(encryption.own.is_none());
-
-    let run = house.back_up(locked.config_id()).await;
-    assert_eq!(run.status, "success", "{run:?}");
-    psql(&bed, "shop", "CREATE TABLE later(i int)");
-    let page = ada.page(&format!("/runs/{}", run.id)).await;
-    assert!(page.contains(&public) && page.contains("judged before it was encrypted"));
-    let restore = format!("/runs/{}/restore", run.id);
-    let token = ada.token(&restore).await;
-    let ask = async |identity: &str| {
-        let fields = [
-            ("csrf", token.as_str()),
-            ("confirm", "shop"),
-            ("identity", identity),
-        ];
-        ada.post(&restore, &fields).await
-    };
-    let refused = ask("").await;
-    assert_eq!(refused.status(), 422);
-    let page = refused.text().await.unwrap();
-    assert!(page.contains("id=\"identity-error\""), "{page}");
-    let asked = ask(&private).await;
-    assert_eq!(asked.status(), 303);
-    let restored = house.restore_over(RestoreId(1)).await;
-    assert_eq!(restored.status, "success", "{restored:?}");
-    let later = "SELECT count(*) FROM pg_class WHERE relname = 'later'";
-    assert_eq!(psql(&bed, "shop", later), "0");
-    house.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn the_system_page_says_what_is_there_and_whether_the_log_is_whole() {
-    let (house, site) = lodged().await;
-    let ada = Visitor::logged_in(&site, "ada").await;
+    let (house, _site, ada) = lodged().await;
     let page = ada.page("/system").await;
     for word in ["container engine", "disk space", "local target"] {
         assert!(page.contains(word), "{word} is not on {page}");

@@ -161,3 +161,12 @@ fn encoded(fields: &[(&str, &str)]) -> String {
         .collect();
     pairs.join("&")
 }
+
+/// A house with the admin `ada`, its pages, and her, logged in.
+pub async fn lodged() -> (House, Site, Visitor) {
+    let house = House::new().await;
+    add_user(&house, "ada", Role::Admin).await;
+    let site = Site::of(&house);
+    let ada = Visitor::logged_in(&site, "ada").await;
+    (house, site, ada)
+}

@@ -2,7 +2,7 @@
 
 use holdfast::{app::ConfigInput, readmodel::configs};
 
-use super::wizard::{begin, lodged};
+use super::{site::lodged, wizard::begin};
 use crate::{
     bed::POSTGRES,
     house::{House, postgres},

@@ -3,8 +3,8 @@
 
 use holdfast::domain::access::Role;
 
-use super::site::{Site, Visitor, add_user};
-use crate::house::{House, postgres};
+use super::site::{Visitor, add_user, lodged};
+use crate::house::postgres;
 
 const STEPS: &str = "/apps/shop/configs/new";
 const TYPED: &str = "canary-typed-once";
@@ -17,14 +17,6 @@ pub async fn begin(ada: &Visitor) -> String {
     let (path, draft) = to.split_once("?draft=").expect("a draft");
     assert_eq!(path, format!("{STEPS}/what"));
     draft.to_owned()
-}
-
-pub async fn lodged() -> (House, Site, Visitor) {
-    let house = House::new().await;
-    add_user(&house, "ada", Role::Admin).await;
-    let site = Site::of(&house);
-    let ada = Visitor::logged_in(&site, "ada").await;
-    (house, site, ada)
 }
 
 #[tokio::test(flavor = "multi_thread")]
