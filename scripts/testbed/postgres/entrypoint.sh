@@ -23,15 +23,28 @@ initialise() {
     echo 'Error: Database is uninitialized and superuser password is not specified.' >&2
     exit 1
   fi
-  # shellcheck disable=SC2086 # several options in one variable, as in the official image
-  initdb --no-sync --username="$POSTGRES_USER" --pwfile=<(printf '%s\n' "${POSTGRES_PASSWORD:-}") ${POSTGRES_INITDB_ARGS:-}
+  make_cluster
   printf '\nhost all all all %s\n' "$POSTGRES_HOST_AUTH_METHOD" >>"$PGDATA/pg_hba.conf"
+  make_database | postgres --single -c fsync=off -D "$PGDATA" postgres >/dev/null
+  local files=(/docker-entrypoint-initdb.d/*)
+  [[ ! -e ${files[0]} ]] || run_files "${files[@]}"
+}
 
-  # Only on the socket, so that who waits for TCP waits for the real server.
-  PGUSER=$POSTGRES_USER pg_ctl -w start -o "-c listen_addresses=''"
-  [[ $POSTGRES_DB == postgres ]] || sql postgres --set db="$POSTGRES_DB" <<<'CREATE DATABASE :"db";'
+make_cluster() {
+  local made=/usr/local/share/clusters/$POSTGRES_USER
+  if [[ -z ${POSTGRES_INITDB_ARGS:-} && -d $made ]]; then
+    cp -a "$made/." "$PGDATA"
+  else
+    # shellcheck disable=SC2086 # several options in one variable, as in the official image
+    initdb --no-sync --username="$POSTGRES_USER" ${POSTGRES_INITDB_ARGS:-}
+  fi
+}
+
+# With the server on the socket only, so that who waits for TCP waits for the real one.
+run_files() {
   local file
-  for file in /docker-entrypoint-initdb.d/*; do
+  PGUSER=$POSTGRES_USER pg_ctl -w start -o "-c listen_addresses=''"
+  for file; do
     case $file in
       *.sh) "$file" ;;
       *.sql) sql "$POSTGRES_DB" <"$file" ;;
@@ -39,6 +52,15 @@ initialise() {
   done
   PGUSER=$POSTGRES_USER pg_ctl -w -m fast stop
 }
+
+# Each statement in one line, as a server in single-user mode reads them.
+make_database() {
+  echo "ALTER ROLE $(quoted '"' "$POSTGRES_USER") PASSWORD $(quoted "'" "${POSTGRES_PASSWORD:-}")"
+  [[ $POSTGRES_DB == postgres ]] || echo "CREATE DATABASE $(quoted '"' "$POSTGRES_DB")"
+}
+
+# quoted MARK TEXT
+quoted() { printf '%s%s%s' "$1" "${2//"$1"/"$1$1"}" "$1"; }
 
 # NAME_FILE holds the value of NAME.
 from_file() {
