@@ -134,11 +134,14 @@ pub fn supplied(name: &str, fill: impl FnOnce(&Path)) -> PathBuf {
     home
 }
 
-/// Asks every 10 ms until `condition` holds; panics after 30 s.
+/// Asks every 10 ms until `condition` holds; panics after a minute.
 pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while !condition() {
-        assert!(Instant::now() < deadline, "still not so after 30 s: {what}");
+        assert!(
+            Instant::now() < deadline,
+            "still not so after a minute: {what}"
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

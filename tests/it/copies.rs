@@ -166,12 +166,10 @@ async fn a_masked_secret_stays_with_its_bucket() {
     house.close().await;
 }
 
-/// A real server, killed while the copy's bytes are on their way.
-#[tokio::test(flavor = "multi_thread")]
-async fn promise_06_a_copy_cut_off_by_a_kill_is_made_after_the_start_and_leaves_nothing() {
-    let (project, _bed) = note::service("copy-killed");
-    let bucket = Bucket::serve();
-    let mut server = Server::start(&["--retry", "1", "--private-targets"]).await;
+/// A real server whose backups of the note's service lie in its folder, with a copy in the bucket; and where
+/// one is asked for.
+async fn serving(project: &str, bucket: &Bucket) -> (Server, String) {
+    let server = Server::start(&["--retry", "1", "--private-targets"]).await;
     let app = json!({ "slug": "shop", "name": "Shop", "project": project });
     server.post("/api/apps", app).await;
     let settings: serde_json::Map<String, Value> = bucket
@@ -189,6 +187,35 @@ async fn promise_06_a_copy_cut_off_by_a_kill_is_made_after_the_start_and_leaves_
         "{shown}"
     );
     let path = format!("/api/backups/configs/{}/run", config["id"]);
+    (server, path)
+}
+
+async fn backed_up(server: &Server, path: &str) -> i64 {
+    let id = server.post(path, json!({})).await["run_id"].as_i64();
+    let id = id.unwrap();
+    assert_eq!(server.wait_for_run(id).await["status"], "success");
+    id
+}
+
+/// Kills the server as soon as the bucket was asked for this, and starts it again when the bucket is well.
+async fn killed_at(server: &mut Server, bucket: &Bucket, operation: Operation) {
+    let mut seen = Vec::new();
+    until("the copy is on its way", || {
+        seen.extend(bucket.seen());
+        seen.contains(&operation)
+    })
+    .await;
+    server.kill();
+    bucket.heal();
+    server.restart().await;
+}
+
+/// A real server, killed while the copy's bytes are on their way.
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_06_a_copy_cut_off_by_a_kill_is_made_after_the_start_and_leaves_nothing() {
+    let (project, _bed) = note::service("copy-killed");
+    let bucket = Bucket::serve();
+    let (mut server, path) = serving(&project, &bucket).await;
     for trouble in [
         (Operation::Put, Trouble::Silence),
         (Operation::Put, Trouble::LoseAnswer),
@@ -196,19 +223,8 @@ async fn promise_06_a_copy_cut_off_by_a_kill_is_made_after_the_start_and_leaves_
     ] {
         bucket.seen();
         bucket.inject(trouble.0, trouble.1, usize::MAX);
-        let id = server.post(&path, json!({})).await["run_id"]
-            .as_i64()
-            .unwrap();
-        assert_eq!(server.wait_for_run(id).await["status"], "success");
-        let mut seen = Vec::new();
-        until("the copy is on its way", || {
-            seen.extend(bucket.seen());
-            seen.contains(&trouble.0)
-        })
-        .await;
-        server.kill();
-        bucket.heal();
-        server.restart().await;
+        let id = backed_up(&server, &path).await;
+        killed_at(&mut server, &bucket, trouble.0).await;
         let run = format!("/api/backups/runs/{id}");
         let run = server
             .wait_for(&run, |run| run["copies"][0]["status"] == "stored")
@@ -226,6 +242,46 @@ async fn promise_06_a_copy_cut_off_by_a_kill_is_made_after_the_start_and_leaves_
     }
     let left = bucket.backups();
     assert_eq!(left.len(), 6, "nothing else was left behind: {left:?}");
+}
+
+/// The same of a place that gets back what it lost: a copy from the first target, the first from a copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn promise_06_a_mending_cut_off_by_a_kill_goes_on_after_the_start() {
+    let (project, _bed) = note::service("mend-killed");
+    let bucket = Bucket::serve();
+    let (mut server, path) = serving(&project, &bucket).await;
+    let id = backed_up(&server, &path).await;
+    let run = format!("/api/backups/runs/{id}");
+    let copy_is = |status: &'static str| move |run: &Value| run["copies"][0]["status"] == status;
+    let stored = server.wait_for(&run, copy_is("stored")).await;
+    let name = stored["file_path"].as_str().unwrap();
+    let (first, copy) = (server.backups().join(name), bucket.path(name));
+    let whole = fs::read(&first).unwrap();
+    let verify = format!("{run}/verification");
+
+    bucket.damage(name);
+    server.post(&verify, json!({})).await;
+    server.wait_for(&run, copy_is("damaged")).await;
+    bucket.seen();
+    bucket.inject(Operation::Put, Trouble::Silence, usize::MAX);
+    server.post(&format!("{run}/copies/1"), json!({})).await;
+    killed_at(&mut server, &bucket, Operation::Put).await;
+    server.wait_for(&run, copy_is("stored")).await;
+    assert_eq!(fs::read(&copy).unwrap(), whole);
+
+    fs::remove_file(&first).unwrap();
+    server.post(&verify, json!({})).await;
+    let is = |status: &'static str| move |run: &Value| run["status"] == status;
+    server.wait_for(&run, is("failed")).await;
+    bucket.seen();
+    bucket.inject(Operation::Get, Trouble::Silence, usize::MAX);
+    server.post(&format!("{run}/copies/0"), json!({})).await;
+    killed_at(&mut server, &bucket, Operation::Get).await;
+    server.wait_for(&run, is("success")).await;
+    assert_eq!(fs::read(&first).unwrap(), whole);
+
+    let files = fs::read_dir(first.parent().unwrap()).unwrap().count();
+    assert_eq!((files, bucket.backups().len()), (2, 2), "something is left");
 }
 
 /// Whatever is wrong with a further target is said of its field, and nothing is stored.

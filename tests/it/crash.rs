@@ -257,7 +257,7 @@ impl Lane {
 
     /// Staging databases are gone; undo copies go when their two seconds are over.
     async fn no_foreign_databases(&self) {
-        let deadline = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_mins(1);
         let query = "SELECT string_agg(datname, ' ') FROM pg_database WHERE datname LIKE 'hf%'";
         loop {
             let left = psql(&self.database, "postgres", query);
