@@ -40,8 +40,10 @@ async fn header(stored: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Vec<u8>>
     loop {
         let line = header.len();
         let left = HEADER_MAX - line as u64;
-        stored.take(left).read_until(b'\n', &mut header).await?;
-        if !header.ends_with(b"\n") || header.len() as u64 == HEADER_MAX {
+        let read = stored.take(left).read_until(b'\n', &mut header).await?;
+        // A cut between two lines leaves the end of the last one at the end of what there is.
+        let cut = read == 0 || !header.ends_with(b"\n");
+        if cut || header.len() as u64 == HEADER_MAX {
             let problem = "it has no whole header of age";
             return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
         }
