@@ -63,6 +63,8 @@ pub enum Trouble {
     ErrorInSuccess,
     /// It is carried out, and the connection breaks before the answer.
     LoseAnswer,
+    /// Of a list: it says that it goes on, and not where.
+    BreaksOff,
 }
 
 /// Of the backups, or of the log that lies beside them and is stored whenever the server likes to.
@@ -323,6 +325,10 @@ async fn answer(
         Some(Trouble::ErrorInSuccess) => {
             let _sent = request.into_body().collect().await;
             Ok(told(200, "InternalError"))
+        }
+        Some(Trouble::BreaksOff) => {
+            let page = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>";
+            Ok(Response::new(s3s::Body::from(Bytes::from(page))))
         }
         Some(Trouble::LoseAnswer) => {
             pass(request).await?;

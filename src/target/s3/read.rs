@@ -117,10 +117,14 @@ pub async fn list(store: &Store, prefix: &str) -> Result<Vec<Entry>, TargetError
             }
         }
         let next = page.next_continuation_token().map(str::to_owned);
-        if next.is_none() || next == after {
-            break;
+        match next {
+            Some(next) if after.as_ref() != Some(&next) => after = Some(next),
+            // To take it for the whole would be to call gone whatever comes after.
+            _ if page.is_truncated() == Some(true) => {
+                return Err(store.unavailable("its list breaks off"));
+            }
+            _ => break,
         }
-        after = next;
     }
     entries.sort_by(|one, other| one.key.cmp(&other.key));
     Ok(entries)

@@ -255,6 +255,18 @@ async fn reading_that_stalls_or_breaks_is_an_error() {
     );
 }
 
+/// What it does not name is not called gone because of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_breaks_off_is_an_error() {
+    let bucket = Bucket::serve();
+    let target = open(&bucket);
+    put(&*target, "shop/1/a", &sample(10)).await.unwrap();
+    bucket.inject(Operation::Other, Trouble::BreaksOff, 1);
+    let error = target.list("shop/").await.unwrap_err();
+    assert!(error.is_temporary(), "{error}");
+    assert_eq!(target.list("shop/").await.unwrap().len(), 1);
+}
+
 /// What a person is told when a setting is wrong: where, what, and what to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_said() {
