@@ -3,7 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use holdfast::{
-    app::{ConfigInput, new_key},
+    app::new_key,
     bootstrap::{self, From, Recovered, Wanted},
     docker::fake::FakeEngine,
     domain::secret::Secret,
@@ -17,18 +17,6 @@ use crate::{
     note,
     shelf::{Shelf, config, spec},
 };
-
-fn to_bucket(bucket: &Bucket) -> impl FnOnce(&mut ConfigInput) {
-    let settings = bucket.settings().into_iter();
-    let settings = settings.map(|(name, value)| (name, Secret::new(value)));
-    let settings = settings.collect();
-    |input| {
-        input.strategy = Some("sqlite".into());
-        input.paths = Some(vec![note::FILE.into()]);
-        input.target = Some("s3".into());
-        input.target_settings = Some(settings);
-    }
-}
 
 async fn recover(data: &Path, bucket: &Bucket, key: Option<&Secret>) -> anyhow::Result<Recovered> {
     let mut settings = Settings::default();
@@ -63,7 +51,7 @@ async fn promise_11_with_a_recovery_key_nothing_has_to_be_entered_again() {
     let (_, stranger) = new_key();
     let house = House::with(|settings| settings.recovery_keys = vec![public.clone()]).await;
     house.app("shop", &project).await;
-    let config = house.config("shop", to_bucket(&bucket)).await;
+    let config = house.config("shop", note::stored_in(&bucket)).await;
     let run = house.back_up(config).await;
     assert_eq!(run.status, "success", "{run:?}");
     assert!(house.holdfast.ship_log().await.unwrap());
