@@ -55,11 +55,13 @@ pub async fn run(args: &LogArgs, to: &Connection, format: Format) -> anyhow::Res
             }
         }
         if !args.follow {
-            break;
+            return Ok(());
         }
         tokio::time::sleep(AGAIN).await;
     }
-    Ok(())
+    // It is over, and the stream that would have said how broke off before.
+    let run = format!("/api/backups/runs/{}", args.run);
+    ended(&to.client.get(&run).await?, args.follow)
 }
 
 fn entry(entry: &Value, format: Format) -> anyhow::Result<()> {

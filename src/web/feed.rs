@@ -78,14 +78,17 @@ impl Feed {
         }
     }
 
-    /// Takes what follows closely; answers the newest position.
-    pub async fn gather(&mut self, first: i64) -> i64 {
+    /// Takes what follows closely; answers the newest position, or `None` as `next` does.
+    pub async fn gather(&mut self, first: i64) -> Option<i64> {
         let until = Instant::now() + GATHER;
         let mut newest = first;
         while let Ok(Ok(event)) = timeout_at(until, self.committed.recv()).await {
+            if self.is_about_the_viewer(&event) {
+                return None;
+            }
             newest = event.position;
         }
-        newest
+        Some(newest)
     }
 
     fn is_about_the_viewer(&self, event: &Recorded) -> bool {

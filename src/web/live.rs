@@ -146,10 +146,10 @@ impl Viewer {
         while let Some(news) = feed.next().await {
             let result = match news {
                 News::Event(event) if !self.topic.concerns(&event) => Ok(()),
-                News::Event(event) => {
-                    let position = feed.gather(event.position).await;
-                    self.show(position).await
-                }
+                News::Event(event) => match feed.gather(event.position).await {
+                    Some(position) => self.show(position).await,
+                    None => return,
+                },
                 News::Missed => self.show(log.head()).await,
                 News::Progress(snapshot) => self.show_progress(&snapshot).await,
             };

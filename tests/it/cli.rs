@@ -50,9 +50,11 @@ pub fn with(data: &Path, args: &[&str], input: &str, env: &[(&str, &str)]) -> Sa
     spawned(args, input, &env)
 }
 
-/// With nothing in its environment that says where a server is, but what is given.
+/// With nothing in its environment that says where a server is, but what is given. One that waits for what
+/// never comes is ended, so that a test says so.
 fn spawned(args: &[&str], input: &str, env: &[(&str, &str)]) -> Said {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_holdfast"))
+    let mut child = Command::new("timeout")
+        .args(["--verbose", "300", env!("CARGO_BIN_EXE_holdfast")])
         .args(args)
         .env_remove("HOLDFAST_DATA_DIR")
         .env_remove("HOLDFAST_URL")

@@ -5,7 +5,15 @@ use std::{
     process::{Command, Stdio},
 };
 
+use futures_util::stream;
+use poem::{
+    IntoResponse, Request, Route,
+    http::StatusCode,
+    listener::{Acceptor, Listener, TcpListener},
+    web::sse::{Event, SSE},
+};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::{
     bed::docker,
@@ -226,4 +234,49 @@ async fn of_a_config_an_app_and_a_user_only_what_is_given_changes() {
     let last = holdfast(data, &["users", "change", "anna", "--role", "viewer"]);
     assert_eq!(last.code, 1, "{}", last.out);
     assert!(last.err.contains("the last admin"), "{}", last.err);
+}
+
+/// What came last may have been the last of it, on a stream that broke off before it said how the run ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_whose_end_was_not_told_is_looked_at() {
+    for (status, code) in [("success", 0), ("failed", 1), ("cancelled", 1)] {
+        let server = broken_off(status).await;
+        let args = ["--url", &server, "runs", "log", "7", "--follow"];
+        let data = TempDir::new().unwrap();
+        let followed = with(data.path(), &args, "", &[("HOLDFAST_TOKEN", "x")]);
+        assert_eq!(followed.code, code, "{status}: {}", followed.err);
+        assert_eq!(followed.out, "then  It went on\n");
+    }
+}
+
+/// The address of a server that ends a stream early, sends whoever comes back away, and knows how run 7 ended.
+async fn broken_off(status: &'static str) -> String {
+    let log = move |request: &Request| match request.header("Last-Event-ID") {
+        Some(_) => StatusCode::NO_CONTENT.into_response(),
+        None => SSE::new(stream::iter([Event::message(
+            r#"{"at":"then","summary":"It went on"}"#,
+        )
+        .event_type("entry")
+        .id("3")]))
+        .into_response(),
+    };
+    let run = move |_: &Request| {
+        json!({ "id": 7, "status": status })
+            .to_string()
+            .into_response()
+    };
+    let route = Route::new()
+        .at(
+            "/api/backups/runs/7/log",
+            poem::endpoint::make_sync(move |it| log(&it)),
+        )
+        .at(
+            "/api/backups/runs/7",
+            poem::endpoint::make_sync(move |it| run(&it)),
+        );
+    let listener = TcpListener::bind("127.0.0.1:0");
+    let acceptor = listener.into_acceptor().await.unwrap();
+    let address = acceptor.local_addr()[0].to_string();
+    tokio::spawn(poem::Server::new_with_acceptor(acceptor).run(route));
+    address.replace("socket://", "http://")
 }

@@ -7,6 +7,7 @@ mod browser;
 mod config;
 mod crawl;
 mod journey;
+mod live;
 mod past;
 mod requests;
 mod rights;

@@ -1,13 +1,21 @@
 //! The log of a run, as programs follow it: what happened first, then what happens, then its end.
 
+use std::time::Duration;
+
+use futures_util::future::join_all;
 use holdfast::{
     app::Caller,
     domain::{access::Role, ids::ConfigId, ids::RunId, run::Trigger},
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use super::{Api, send};
+
+const RUNS: i64 = 50;
+const LISTENERS: usize = 8;
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What has come of a stream that goes on.
 struct Stream {
@@ -24,8 +32,13 @@ struct Event {
 }
 
 impl Stream {
+    /// Of the first run.
     async fn of(api: &Api, query: &str, last: Option<i64>) -> Self {
-        let request = api.request("GET", &format!("/backups/runs/1/log{query}"));
+        Self::at(api, &format!("/backups/runs/1/log{query}"), last).await
+    }
+
+    async fn at(api: &Api, path: &str, last: Option<i64>) -> Self {
+        let request = api.request("GET", path);
         let mut request = request.bearer_auth(api.token(Role::Viewer));
         if let Some(last) = last {
             request = request.header("Last-Event-ID", last);
@@ -173,4 +186,29 @@ async fn it_ends_when_the_rights_of_who_listens_change() {
     let path = "/backups/runs/1/log";
     let again = api.call_as(Some(Role::Viewer), "GET", path, None).await;
     assert_eq!(again.status, StatusCode::NOT_FOUND, "{}", again.text);
+}
+
+/// Whoever comes while the last events of a run are committed: they may have been read when the run was still
+/// seen as going on.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_comes_as_it_ends_hears_its_end() {
+    let api = Api::fake().await;
+    api.config().await;
+    let (holdfast, cli) = (&api.holdfast, Caller::cli("test"));
+    for run in 1..=RUNS {
+        let requested = holdfast.request_run(&cli, ConfigId(1), Trigger::Manual);
+        assert_eq!(requested.await.unwrap(), RunId(run));
+        let path = format!("/backups/runs/{run}/log");
+        let listening = join_all((0..LISTENERS).map(|_| async {
+            let heard = Stream::at(&api, &path, None).await.rest();
+            timeout(PATIENCE, heard).await.ok()
+        }));
+        let ended = holdfast.cancel_run(&cli, RunId(run));
+        let (heard, ended) = tokio::join!(listening, ended);
+        ended.unwrap();
+        for heard in heard {
+            let heard = heard.unwrap_or_else(|| panic!("nobody said that the run {run} was over"));
+            assert_eq!(heard.last().unwrap().data["status"], "cancelled");
+        }
+    }
 }

@@ -1,8 +1,7 @@
 //! What pages answer, header by header, where a browser would hide it.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
-use futures_util::StreamExt;
 use holdfast::domain::{access::Role, ids::RestoreId};
 use reqwest::Method;
 use sea_orm::ConnectionTrait;
@@ -233,53 +232,6 @@ async fn a_log_in_ends_leads_nowhere_else_and_is_slowed_down() {
     }
     assert_eq!(statuses[0], 422);
     assert_eq!(statuses.last(), Some(&429), "{statuses:?}");
-    house.close().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_lost_live_stream_goes_on_where_it_was() {
-    let (house, _site, ada) = lodged().await;
-    let project = format!("live-{}", std::process::id());
-    let _bed = postgres(crate::bed::POSTGRES, &project, &[]);
-    house.app("shop", &project).await;
-    let config = house.config("shop", |_| {}).await;
-    let seen = house.holdfast.log().head();
-    let run = house.back_up(config).await;
-
-    // Nothing was missed, so nothing is sent until something happens.
-    let head = house.holdfast.log().head();
-    let mut quiet = ada
-        .get(&format!("/live?app=shop&from={head}"))
-        .await
-        .bytes_stream();
-    assert!(
-        tokio::time::timeout(Duration::from_millis(300), quiet.next())
-            .await
-            .is_err()
-    );
-
-    let request = ada.request(Method::GET, &format!("/live?run={}", run.id));
-    let answer = request
-        .header("last-event-id", seen.to_string())
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(answer.headers()["content-type"], "text/event-stream");
-    // The run is over, so the stream ends by itself.
-    let text = answer.text().await.unwrap();
-    assert!(
-        text.contains(&format!("id: {head}\nevent: run\n")),
-        "{text}"
-    );
-    assert!(
-        text.contains("success") && text.contains("event: over"),
-        "{text}"
-    );
-
-    house.request(config).await;
-    let first = tokio::time::timeout(Duration::from_secs(5), quiet.next()).await;
-    let first = String::from_utf8_lossy(&first.unwrap().unwrap().unwrap()).into_owned();
-    assert!(first.contains("event: last"), "{first}");
     house.close().await;
 }
 

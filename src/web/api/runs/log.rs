@@ -71,7 +71,9 @@ impl RunLog {
         loop {
             // The run first: when it is over, its last event is among those that are read after it.
             let run = holdfast.run(&caller, self.id).await?;
-            for event in self.unseen().await? {
+            let unseen = self.unseen().await?;
+            let anything_new = !unseen.is_empty();
+            for event in unseen {
                 self.seen = event.position;
                 let entry = Entry::from(event);
                 send(sender, "entry", Some(self.seen), entry.to_json_string()).await?;
@@ -82,6 +84,10 @@ impl RunLog {
             }
             if !follow {
                 return Ok(());
+            }
+            // One of these may have ended it since, and the feed has nothing new to say of that.
+            if anything_new {
+                continue;
             }
             loop {
                 match feed.next().await {
