@@ -88,14 +88,10 @@ impl Holdfast {
             .keys_of(state, place.backup.pinned_spec().as_ref())
             .await
             .map_err(RestoreError::Artifact)?;
-        let turn = self.turn(&place.site.container.id);
         let _turn = tokio::select! {
-            turn = turn => turn.map_err(StrategyError::from)?,
+            turn = self.turn_at(&mut place.site) => turn.map_err(StrategyError::from)?,
             () = cancel.cancelled() => return Err(StrategyError::Cancelled.into()),
         };
-        // Whoever had the turn before may have stopped it, and started it again.
-        let found = self.0.engine.container(&place.site.container.id).await;
-        place.site.container = found.map_err(StrategyError::from)?;
         let container = &place.site.container;
         sites::must_run_for(place.strategy, container)
             .map_err(|error| RestoreError::Artifact(error.into()))?;
@@ -243,10 +239,10 @@ impl Holdfast {
             return Ok((Settled::AsBefore, Fingerprint::default()));
         }
         let place = self.restore_place(state, &CancellationToken::new()).await;
-        let place = place.map_err(later)?;
+        let mut place = place.map_err(later)?;
+        let _turn = self.turn_at(&mut place.site).await.map_err(or_later)?;
         let container = &place.site.container;
         sites::must_run_for(place.strategy, container).map_err(or_later)?;
-        let _turn = self.turn(&container.id).await.map_err(or_later)?;
         match self.0.engine.sweep(&container.id, None).await {
             Err(DockerError::NotRunning(_)) if place.strategy.stops_service() => {}
             swept => swept.map_err(or_later)?,

@@ -143,7 +143,7 @@ impl Holdfast {
             .log()
             .write(caller.cause(), move |unit| {
                 Box::pin(async move {
-                    refuse_second(unit, app, &service).await?;
+                    refuse_second(unit, app, &service, None).await?;
                     // Retention may have let it go since it was looked at.
                     let row = runs::get(unit.tx(), id).await?;
                     if let Some(why) = row.and_then(|row| row.lacks_artifact()) {
@@ -238,9 +238,18 @@ impl Holdfast {
 
     /// Puts back what the restore set aside.
     pub async fn undo_restore(&self, caller: &Caller, id: RestoreId) -> Result<()> {
-        self.restore_to_act_on(caller, id).await?;
+        let restore = self.restore_to_act_on(caller, id).await?;
+        let (app, service) = (AppId(restore.app_id), restore.service);
         self.log()
-            .execute::<Restore>(caller.cause(), id.0, RestoreCommand::Undo)
+            .write(caller.cause(), move |unit| {
+                Box::pin(async move {
+                    refuse_second(unit, app, &service, Some(id)).await?;
+                    let now = unit.now();
+                    unit.execute::<Restore>(id.0, RestoreCommand::Undo { now })
+                        .await?;
+                    Ok(())
+                })
+            })
             .await?;
         Ok(())
     }
@@ -358,11 +367,19 @@ fn moment(millis: i64) -> String {
     at.format("%F %H:%M UTC").to_string()
 }
 
-/// Two restores of one service at a time would undo each other.
-pub(super) async fn refuse_second(unit: &Unit, app: AppId, service: &str) -> Result<(), LogError> {
+/// Two restores of one service at a time would undo each other. `itself`: the one that goes on, by its undo.
+pub(super) async fn refuse_second(
+    unit: &Unit,
+    app: AppId,
+    service: &str,
+    itself: Option<RestoreId>,
+) -> Result<(), LogError> {
     let unfinished = restores::unfinished(unit.tx()).await?;
-    let mut others = unfinished.iter();
-    match others.find(|other| other.app_id == app.0 && other.service == service) {
+    let of_service = unfinished
+        .iter()
+        .filter(|other| other.app_id == app.0 && other.service == service);
+    let mut others = of_service.filter(|other| Some(other.restore_id()) != itself);
+    match others.next() {
         None => Ok(()),
         Some(other) => {
             let id = other.id;

@@ -36,6 +36,17 @@ impl Holdfast {
         Ok(turn)
     }
 
+    /// The turn, and the container as it then is: whoever had it before may have stopped it, and started it
+    /// again.
+    pub(super) async fn turn_at(
+        &self,
+        site: &mut Site,
+    ) -> Result<OwnedMutexGuard<()>, DockerError> {
+        let turn = self.turn(&site.container.id).await?;
+        site.container = self.0.engine.container(&site.container.id).await?;
+        Ok(turn)
+    }
+
     /// The turn, if nobody has it.
     pub(super) fn free_turn(&self, container_id: &str) -> Option<OwnedMutexGuard<()>> {
         self.0.services.try_lock(container_id)

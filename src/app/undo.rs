@@ -83,10 +83,10 @@ impl Holdfast {
         attempt: u32,
         kept: &Kept,
     ) -> Result<Kept, UndoError> {
-        let place = self.restore_place(state, &CancellationToken::new()).await?;
-        let container = &place.site.container;
-        sites::must_run_for(place.strategy, container).map_err(Failure::from)?;
-        let _turn = self.turn(&container.id).await.map_err(Failure::from)?;
+        let mut place = self.restore_place(state, &CancellationToken::new()).await?;
+        let turn = self.turn_at(&mut place.site).await;
+        let _turn = turn.map_err(Failure::from)?;
+        sites::must_run_for(place.strategy, &place.site.container).map_err(Failure::from)?;
         let job = self.0.hub.begin(job_name(state.id));
         let journal = self.journal(attempt, &job, state.id, &place);
         match place.strategy.undo(&place.site, kept, &journal).await {
@@ -105,10 +105,10 @@ impl Holdfast {
         if self.due_to_forget(&state).is_none() {
             return Ok(());
         }
-        let place = self
+        let mut place = self
             .restore_place(&state, &CancellationToken::new())
             .await?;
-        let turn = self.turn(&place.site.container.id).await;
+        let turn = self.turn_at(&mut place.site).await;
         let _turn = turn.map_err(Failure::from)?;
         // An undo may have been at work until now, and have put something else aside.
         let (state, _) = self.log().load::<Restore>(id.0).await?;

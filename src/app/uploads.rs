@@ -164,7 +164,7 @@ impl Holdfast {
         let decided = tokio::spawn(async move {
             let written = log.write(cause, move |unit| {
                 Box::pin(async move {
-                    refuse_second(unit, app, &service).await?;
+                    refuse_second(unit, app, &service, None).await?;
                     let identity = match &given {
                         Some(identity) => Some(vault.lend(unit, identity).await?),
                         None => None,

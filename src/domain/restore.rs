@@ -170,7 +170,7 @@ impl Aggregate for Restore {
                 self.must_restore(attempt)?;
                 Ok(vec![E::Cancelled {}])
             }
-            C::Undo => self.undo(),
+            C::Undo { now } => self.undo(now),
             C::StartUndo { attempt } => {
                 if self.status != S::Undoing || self.undo_running || attempt != self.attempt {
                     return Err(self.stale(attempt));
@@ -339,16 +339,19 @@ impl Restore {
         }
     }
 
-    fn undo(&self) -> Result<Vec<RestoreEvent>, Refusal> {
+    /// From the end of its time on what was set aside is removed, and may be half gone already.
+    fn undo(&self, now: DateTime<Utc>) -> Result<Vec<RestoreEvent>, Refusal> {
         match self.status {
             RestoreStatus::Undoing => Ok(vec![]),
-            RestoreStatus::Success | RestoreStatus::NeedsAttention if self.kept.is_some() => {
+            RestoreStatus::Success | RestoreStatus::NeedsAttention
+                if self.keep_until.is_some_and(|until| now < until) =>
+            {
                 Ok(vec![RestoreEvent::UndoRequested {
                     attempt: self.attempt + 1,
                 }])
             }
             RestoreStatus::Success => Err(Refusal::Conflict(
-                "what this restore set aside has been removed, so it cannot be undone".into(),
+                "what this restore set aside is removed, because its time is over, so it cannot be undone".into(),
             )),
             _ => Err(Refusal::Conflict(format!(
                 "only a successful restore can be undone; this one is {}",

@@ -248,6 +248,8 @@ impl Aggregate for Run {
                 ..
             } => {
                 self.status = RunStatus::Success;
+                // An attempt that was cut off may have had the same name.
+                self.abandoned.retain(|(_, key)| *key != artifact.key);
                 self.artifact = Some(artifact.clone());
                 self.fingerprint = Some(fingerprint.clone());
             }

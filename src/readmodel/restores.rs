@@ -1,5 +1,6 @@
 //! Restores.
 
+use chrono::{DateTime, Utc};
 use sea_orm::{QueryOrder, QuerySelect, entity::prelude::*};
 use serde::Serialize;
 
@@ -258,8 +259,10 @@ impl Model {
         from_optional_json(self.kept.as_ref())
     }
 
-    pub fn can_undo(&self) -> bool {
-        self.kept.is_some() && matches!(self.status.as_str(), "success" | "needs_attention")
+    pub fn can_undo(&self, now: DateTime<Utc>) -> bool {
+        self.keep_until
+            .is_some_and(|until| now.timestamp_millis() < until)
+            && matches!(self.status.as_str(), "success" | "needs_attention")
     }
 
     pub fn warnings(&self) -> Vec<String> {

@@ -40,8 +40,6 @@ pub struct Feed {
 pub enum News {
     /// Committed, and the viewer may see it.
     Event(Arc<Recorded>),
-    /// More was committed than was listened to: look at the log.
-    Missed,
     Progress(Snapshot),
 }
 
@@ -58,7 +56,8 @@ impl Feed {
         }
     }
 
-    /// `None`: the viewer's rights may have changed. They come again and are looked at anew.
+    /// `None`: the viewer's rights may have changed, perhaps by what was missed because more was committed than
+    /// was listened to. They come again and are looked at anew.
     pub async fn next(&mut self) -> Option<News> {
         loop {
             tokio::select! {
@@ -68,8 +67,7 @@ impl Feed {
                         return Some(News::Event(event));
                     }
                     Ok(_) => {}
-                    Err(broadcast::error::RecvError::Lagged(_)) => return Some(News::Missed),
-                    Err(broadcast::error::RecvError::Closed) => return None,
+                    Err(_) => return None,
                 },
                 snapshot = self.progress.next() => if let Some(snapshot) = snapshot.flatten() {
                     return Some(News::Progress(snapshot));
@@ -82,10 +80,8 @@ impl Feed {
     pub async fn gather(&mut self, first: i64) -> Option<i64> {
         let until = Instant::now() + GATHER;
         let mut newest = first;
-        while let Ok(Ok(event)) = timeout_at(until, self.committed.recv()).await {
-            if self.is_about_the_viewer(&event) {
-                return None;
-            }
+        while let Ok(event) = timeout_at(until, self.committed.recv()).await {
+            let event = event.ok().filter(|it| !self.is_about_the_viewer(it))?;
             newest = event.position;
         }
         Some(newest)

@@ -137,10 +137,10 @@ struct Over;
 
 impl Viewer {
     async fn follow(mut self, seen: i64) {
-        let log = self.visit.holdfast.log().clone();
         let job = self.topic.job();
         let mut feed = Feed::new(&self.visit.holdfast, &self.visit.caller, job.as_deref());
-        if log.head() > seen && self.show(log.head()).await.is_err() {
+        let head = self.visit.holdfast.log().head();
+        if head > seen && self.show(head).await.is_err() {
             return;
         }
         while let Some(news) = feed.next().await {
@@ -150,7 +150,6 @@ impl Viewer {
                     Some(position) => self.show(position).await,
                     None => return,
                 },
-                News::Missed => self.show(log.head()).await,
                 News::Progress(snapshot) => self.show_progress(&snapshot).await,
             };
             if result.is_err() {

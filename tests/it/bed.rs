@@ -63,6 +63,10 @@ impl Bed {
         docker(&["start", &self.name]);
     }
 
+    pub fn is_running(&self) -> bool {
+        docker(&["inspect", "-f", "{{.State.Running}}", &self.name]) == "true"
+    }
+
     /// The last lines of what its program said.
     pub fn log(&self) -> String {
         let logs = Command::new("docker")

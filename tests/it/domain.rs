@@ -271,7 +271,7 @@ fn a_crash_while_settling_or_undoing_is_settled_again() {
         restore_request(),
         restore_start(1),
         restored(1),
-        RestoreCommand::Undo,
+        undo(),
         RestoreCommand::StartUndo { attempt: 2 },
         interrupt(2),
         RestoreCommand::StartUndo { attempt: 3 },
@@ -292,7 +292,7 @@ fn undoing() -> Restore {
         restore_request(),
         restore_start(1),
         restored(1),
-        RestoreCommand::Undo,
+        undo(),
         RestoreCommand::StartUndo { attempt: 2 },
     ])
 }
@@ -302,6 +302,12 @@ fn interrupt(attempt: u32) -> RestoreCommand {
         attempt,
         why: "the server died".into(),
     }
+}
+
+/// While what was set aside is still there.
+fn undo() -> RestoreCommand {
+    let now = samples::time() - chrono::TimeDelta::minutes(1);
+    RestoreCommand::Undo { now }
 }
 
 fn forget() -> RestoreCommand {
@@ -318,7 +324,7 @@ fn only_what_is_kept_now_can_be_forgotten() {
     let other = RestoreCommand::Forget { kept: other };
     assert_eq!(tell(&mut restore, other).unwrap(), vec![]);
     assert!(restore.kept.is_some());
-    tell(&mut restore, RestoreCommand::Undo).unwrap();
+    tell(&mut restore, undo()).unwrap();
     assert_eq!(tell(&mut restore, forget()).unwrap(), vec![]);
     assert!(restore.kept.is_some(), "an undo needs it");
 }
@@ -361,11 +367,38 @@ fn only_a_success_that_kept_something_can_be_undone() {
     let mut forgotten = restore.clone();
     tell(&mut forgotten, forget()).unwrap();
     assert!(matches!(
-        tell(&mut forgotten, RestoreCommand::Undo),
+        tell(&mut forgotten, undo()),
         Err(Refusal::Conflict(_))
     ));
-    tell(&mut restore, RestoreCommand::Undo).unwrap();
-    assert_eq!(tell(&mut restore, RestoreCommand::Undo).unwrap(), vec![]);
+    tell(&mut restore, undo()).unwrap();
+    assert_eq!(tell(&mut restore, undo()).unwrap(), vec![]);
+}
+
+/// What was set aside is removed from then on, and half of it is no original.
+#[test]
+fn nothing_is_undone_once_its_time_is_over() {
+    let mut restore = restore_after([restore_request(), restore_start(1), restored(1)]);
+    let until = restore.keep_until.unwrap();
+    for now in [until, until + chrono::TimeDelta::days(1)] {
+        let refused = tell(&mut restore, RestoreCommand::Undo { now });
+        assert!(matches!(refused, Err(Refusal::Conflict(_))), "{refused:?}");
+    }
+    assert_eq!(restore.status, RestoreStatus::Success);
+}
+
+/// Names carry the second: an attempt that was cut off, and whose leftover is gone, may have had the same.
+#[test]
+fn what_is_to_be_discarded_is_never_what_succeeded() {
+    let cut_off = RunCommand::Interrupt {
+        attempt: 1,
+        counts: true,
+        why: "the server died".into(),
+    };
+    let mut run = run_after([request(), start(1), cut_off, start(2)]);
+    assert!(!run.abandoned.is_empty());
+    tell(&mut run, succeed(2)).unwrap();
+    let artifact = run.artifact.clone().unwrap();
+    assert!(run.abandoned.iter().all(|(_, key)| *key != artifact.key));
 }
 
 fn any_run_command() -> impl Strategy<Value = RunCommand> {
@@ -419,7 +452,7 @@ fn any_restore_command() -> impl Strategy<Value = RestoreCommand> {
             .clone()
             .prop_map(|attempt| RestoreCommand::SettleAsBefore { attempt }),
         Just(RestoreCommand::Cancel),
-        Just(RestoreCommand::Undo),
+        Just(undo()),
         attempt
             .clone()
             .prop_map(|attempt| RestoreCommand::StartUndo { attempt }),

@@ -59,6 +59,7 @@ mod sso;
 mod strategies;
 mod targets;
 mod triggers;
+mod undo;
 mod vault;
 mod verification;
 mod volume;

@@ -53,7 +53,9 @@ pub enum RestoreCommand {
     ConfirmCancelled {
         attempt: u32,
     },
-    Undo,
+    Undo {
+        now: DateTime<Utc>,
+    },
     StartUndo {
         attempt: u32,
     },

@@ -8,9 +8,9 @@ use serde::Deserialize;
 
 use super::{
     exchange::Exchange,
-    look::Look,
+    look::{Look, drop_all},
     names::{ident, literal, path},
-    server::{LONG, Server},
+    server::{LONG, SHORT, Server},
 };
 use crate::strategy::StrategyError;
 
@@ -170,7 +170,17 @@ CREATE TABLE {} (part INT PRIMARY KEY, text LONGTEXT CHARACTER SET utf8mb4) ENGI
     }
 
     /// Nothing is to be put back any more. At once, unlike the dropping of a whole database.
-    pub fn close(book: &str) -> String {
-        format!("DROP TABLE IF EXISTS {};\n", path(book, FIRST))
+    /// Drops it and the databases that it speaks of. It is closed first: cut off half way, what is left is no
+    /// more taken for what it was.
+    pub async fn drop_with(
+        server: &Server,
+        book: &str,
+        databases: &[String],
+    ) -> Result<(), StrategyError> {
+        if databases.iter().any(|database| database == book) {
+            let close = format!("DROP TABLE IF EXISTS {};\n", path(book, FIRST));
+            server.run(close, "closing the notes", SHORT).await?;
+        }
+        drop_all(server, book, databases).await
     }
 }

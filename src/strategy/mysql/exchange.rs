@@ -298,11 +298,7 @@ impl Exchange {
                 hint: "Move them back by RENAME TABLE, then drop it.".to_owned(),
             });
         }
-        if databases.contains(&self.aside) {
-            let close = Book::close(&self.aside);
-            server.run(close, "closing the notes", SHORT).await?;
-        }
-        drop_all(server, &self.aside, &databases).await
+        Book::drop_with(server, &self.aside, &databases).await
     }
 
     /// After the exchange: what came in is no longer where it was.

@@ -3,7 +3,7 @@
 use super::{
     book::Book,
     exchange::{Aside, DONE, Exchange, SWAP},
-    look::{drop_all, with_prefix},
+    look::with_prefix,
     names::write_list,
     restore::note,
     server::Server,
@@ -73,7 +73,7 @@ pub async fn forget(site: &Site, kept: &Kept) -> Result<(), StrategyError> {
     let aside = Aside::of(kept)?;
     let server = Server::of(site).await?;
     let databases = with_prefix(&server, &aside.name).await?;
-    drop_all(&server, &aside.name, &databases).await
+    Book::drop_with(&server, &aside.name, &databases).await
 }
 
 fn gone(name: &str) -> StrategyError {

@@ -135,7 +135,9 @@ impl Restores {
             .holdfast
             .restores(&visit.caller, app, page_size(limit.0)?)
             .await?;
-        Ok(Json(restores.into_iter().map(Restore::from).collect()))
+        let now = visit.holdfast.log().now();
+        let restores = restores.into_iter();
+        Ok(Json(restores.map(|it| Restore::new(it, now)).collect()))
     }
 
     /// One restore, with its progress while it is at work
@@ -149,7 +151,8 @@ impl Restores {
             .holdfast
             .progress()
             .snapshot(&format!("restore-{}", *id));
-        Ok(Json(Restore::from(restore).at(progress)))
+        let now = visit.holdfast.log().now();
+        Ok(Json(Restore::new(restore, now).at(progress)))
     }
 
     /// Puts back what the restore set aside

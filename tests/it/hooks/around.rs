@@ -24,7 +24,7 @@ async fn a_stop_ends_when_the_data_is_out_not_when_it_is_stored() {
     let begun = Instant::now();
     let id = shop.house.request(config).await;
     bed::until("the service was stopped and runs again", || {
-        runs(&shop.web) && started_at(&shop.web) != before
+        shop.web.is_running() && started_at(&shop.web) != before
     })
     .await;
     let down = begun.elapsed();
@@ -71,7 +71,7 @@ async fn a_failing_second_hook_undoes_the_first() {
     assert!(message.contains("pre_hooks[1] (exec of db)"), "{message}");
     assert!(message.contains("status 3: all is lost"), "{message}");
     assert!(run.hint.is_some(), "{run:?}");
-    assert!(runs(&shop.web), "the first hook is undone");
+    assert!(shop.web.is_running(), "the first hook is undone");
     assert_ne!(started_at(&shop.web), before, "it had been stopped");
     shop.owes_nothing(run.run_id()).await;
     assert_eq!(
@@ -161,7 +161,7 @@ async fn a_time_limit_and_a_missing_service_end_the_run_before_it_reads() {
         "{message}"
     );
     assert!(begun.elapsed() < Duration::from_secs(15));
-    assert!(runs(&gone), "what was stopped before runs again");
+    assert!(gone.is_running(), "what was stopped before runs again");
     drop(gone);
     let run = shop.house.back_up(late).await;
     let message = run.error_msg.unwrap();
@@ -179,7 +179,7 @@ async fn what_did_not_run_is_not_started() {
     docker(&["stop", "-t", "1", &shop.web.name]);
     let run = shop.house.back_up(config).await;
     assert_eq!((run.status.as_str(), run.warnings()), ("success", vec![]));
-    assert!(!runs(&shop.web));
+    assert!(!shop.web.is_running());
     let skipped = |kind: &str| (kind.to_owned(), HookOutcome::Skipped);
     assert_eq!(
         shop.outcomes(&run).await,
@@ -193,7 +193,7 @@ async fn what_did_not_run_is_not_started() {
         shop.outcomes(&run).await,
         [("start".to_owned(), HookOutcome::Done)]
     );
-    assert!(runs(&shop.web));
+    assert!(shop.web.is_running());
     shop.house.close().await;
 }
 
@@ -214,7 +214,7 @@ async fn a_service_that_ends_late_is_killed_and_told_of() {
         warnings[0].contains("did not end within 1 s of being asked and was killed"),
         "{warnings:?}"
     );
-    assert!(runs(&deaf));
+    assert!(deaf.is_running());
     shop.house.close().await;
 }
 
@@ -230,7 +230,7 @@ async fn a_cancelled_run_leaves_nothing_stopped() {
     let holder = shop.hold_dumps();
     let id = shop.house.request(config).await;
     holder.until_a_dump_waits();
-    assert!(!runs(&shop.web));
+    assert!(!shop.web.is_running());
     shop.house
         .holdfast
         .cancel_run(&shop.house.caller, id)
@@ -238,7 +238,7 @@ async fn a_cancelled_run_leaves_nothing_stopped() {
         .unwrap();
     let run = shop.house.run_over(id).await;
     assert_eq!(run.status, "cancelled", "{run:?}");
-    assert!(runs(&shop.web));
+    assert!(shop.web.is_running());
     shop.owes_nothing(id).await;
     shop.db.sh("test -e /tmp/after");
     holder.end();
@@ -261,7 +261,7 @@ async fn a_start_that_the_engine_refuses_is_done_by_the_clock() {
         "{warnings:?}"
     );
     let stopped_for = Instant::now();
-    bed::until("the clock has started it", || runs(&shop.web)).await;
+    bed::until("the clock has started it", || shop.web.is_running()).await;
     println!(
         "figure: hooks: refused twice, the service runs again {:.1} s after its run",
         stopped_for.elapsed().as_secs_f64()

@@ -68,7 +68,7 @@ impl Lane {
     async fn restart(&mut self) {
         let begun = Instant::now();
         self.server.respawn(&[]);
-        bed::until("the service runs again", || runs(&self.web)).await;
+        bed::until("the service runs again", || self.web.is_running()).await;
         self.slowest = self.slowest.max(begun.elapsed());
         assert!(self.server.ready_or_dead().await, "{}", self.server.log());
     }
@@ -77,7 +77,7 @@ impl Lane {
     async fn check(&self, id: i64) {
         let run = self.server.wait_for_run(id).await;
         assert_eq!(run["status"], "success", "{run}\n{}", self.server.log());
-        bed::until("the service runs at the end", || runs(&self.web)).await;
+        bed::until("the service runs at the end", || self.web.is_running()).await;
     }
 
     async fn die_at(&mut self, point: &str) {
@@ -89,7 +89,7 @@ impl Lane {
         let stopped = ["hook.after_stop", "backup.before_put", "hook.before_start"];
         if stopped.contains(&point) {
             assert!(
-                !runs(&self.web),
+                !self.web.is_running(),
                 "it died at {point}, and the service stands still"
             );
         }
@@ -136,7 +136,7 @@ async fn killed_while_the_engine_stops_the_service_it_runs_again() {
     let begun = Instant::now();
     lane.server.respawn(&[]);
     bed::until("it has ended and runs again", || {
-        runs(&lane.web) && started_at(&lane.web) != before
+        lane.web.is_running() && started_at(&lane.web) != before
     })
     .await;
     let again = begun.elapsed();

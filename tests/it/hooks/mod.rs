@@ -106,10 +106,6 @@ fn service(image: &str, project: &str, name: &str, options: &[&str], command: &[
     Bed::run(image, &[&labels[..], options].concat(), command)
 }
 
-fn runs(bed: &Bed) -> bool {
-    docker(&["inspect", "-f", "{{.State.Running}}", &bed.name]) == "true"
-}
-
 /// When it was last started, as the engine says it.
 fn started_at(bed: &Bed) -> String {
     docker(&["inspect", "-f", "{{.State.StartedAt}}", &bed.name])

@@ -10,7 +10,7 @@ mod mysql;
 mod postgres;
 mod redis;
 mod round_trip;
-mod sqlite;
+pub mod sqlite;
 mod steps;
 mod volume;
 

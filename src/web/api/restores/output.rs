@@ -1,5 +1,6 @@
 //! A restore as it is answered.
 
+use chrono::{DateTime, Utc};
 use poem_openapi::Object;
 
 use crate::{
@@ -72,12 +73,12 @@ impl From<Step> for StepDone {
     }
 }
 
-impl From<restores::Model> for Restore {
-    fn from(restore: restores::Model) -> Self {
+impl Restore {
+    pub fn new(restore: restores::Model, now: DateTime<Utc>) -> Self {
         Self {
             steps: restore.steps().into_iter().map(Into::into).collect(),
             kept: restore.kept().map(|kept| kept.title),
-            can_undo: restore.can_undo(),
+            can_undo: restore.can_undo(now),
             contents: restore.fingerprint().map(Into::into),
             warnings: restore.warnings(),
             progress: None,

@@ -92,7 +92,7 @@ impl RunLog {
             loop {
                 match feed.next().await {
                     Some(News::Event(event)) if !self.is_new(&event) => {}
-                    Some(News::Event(_) | News::Missed) => break,
+                    Some(News::Event(_)) => break,
                     Some(News::Progress(snapshot)) => {
                         let progress = Progress::from(snapshot).to_json_string();
                         send(sender, "progress", None, progress).await?;

@@ -98,7 +98,7 @@ impl RestoreRow {
                 .filter(|_| restore.status != "undone")
                 .map_or_else(|| "–".to_owned(), |end| words::duration(end - start)),
             at: Moment::of_millis(now, restore.finished_at.unwrap_or(start)),
-            can_undo: restore.can_undo(),
+            can_undo: restore.can_undo(now),
         }
     }
 }

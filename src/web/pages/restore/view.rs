@@ -109,7 +109,7 @@ impl RestoreView {
                 !restore.is_over() && restore.status != "undoing",
                 restore.cancel_requested,
             ),
-            can_undo: restore.can_undo(),
+            can_undo: restore.can_undo(now),
             undone: restore.status == "undone",
             waits_for: restore.safety_run_id.filter(|_| restore.status == "queued"),
             unsettled: unsettled(restore, events),
