@@ -307,7 +307,9 @@ impl Holdfast {
 
 /// The run that was at work, which is cancelled.
 async fn discard_all(unit: &mut Unit, config: ConfigId) -> Result<Option<RunId>, LogError> {
-    let kept = runs::with_artifact(unit.tx(), config).await?;
+    let mut kept = runs::with_artifact(unit.tx(), config).await?;
+    // What is left of one that was found damaged, and good copies of it.
+    kept.extend(runs::with_damage(unit.tx(), config).await?);
     let restores = restores::unfinished(unit.tx()).await?;
     let read = |restore: &&restores::Model| kept.iter().any(|it| restore.run_id == Some(it.id));
     if let Some(restore) = restores.iter().find(read) {

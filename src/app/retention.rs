@@ -45,9 +45,28 @@ impl Holdfast {
             return Ok(());
         };
         let config = ConfigId(run.backup_config_id);
+        self.discard_late(after, config).await?;
         while self.expire_some(config).await? == BATCH {}
         failpoint::hit("prune.after_expire");
         Ok(())
+    }
+
+    /// A run that was cancelled because its config was removed with all its backups may have had its artifact
+    /// whole just then. No rule would ever reach that one.
+    async fn discard_late(&self, id: RunId, config: ConfigId) -> Result<()> {
+        let cause = Cause::system(format!("retention-{config}"));
+        let discarded = self.log().write(cause, move |unit| {
+            Box::pin(async move {
+                let removed = configs::get(unit.tx(), config).await?;
+                let removed = removed.is_none_or(|row| row.removed_at.is_some());
+                let (run, _) = unit.load::<Run>(id.0).await?;
+                if removed && run.cancel_requested && !run.expired {
+                    unit.execute::<Run>(id.0, RunCommand::Discard).await?;
+                }
+                Ok(())
+            })
+        });
+        Ok(discarded.await?)
     }
 
     /// How many were let go: less than `BATCH` when that was all.
@@ -65,8 +84,12 @@ impl Holdfast {
                 let restores = restores::unfinished(unit.tx()).await?;
                 let read = |run: &RunId| restores.iter().any(|r| r.run_id == Some(run.0));
                 let damaged = runs::with_damage(unit.tx(), config).await?;
-                let damaged: Vec<Point> = damaged.iter().map(point).collect();
-                let leaving = plan.leaving().into_iter().chain(plan.outlived(&damaged));
+                let damaged = dated(&damaged);
+                let leaving = plan.leaving().into_iter().chain(plan.outlived(
+                    &rule,
+                    zone_of(&row.spec()),
+                    &damaged,
+                ));
                 let leaving = leaving.filter(|run| !read(run));
                 let leaving: Vec<RunId> = leaving.take(BATCH).collect();
                 for run in &leaving {
@@ -176,13 +199,13 @@ async fn plan(
     config: ConfigId,
     spec: &ConfigSpec,
 ) -> Result<(Plan, Vec<runs::Model>), DbErr> {
-    let zone = schedule::zone(&spec.time_zone).unwrap_or(chrono_tz::UTC);
+    let zone = zone_of(spec);
     let mut runs = runs::with_artifact(db, config).await?;
     // One that was found in a target is a claim until it is verified: nothing goes because of it.
     runs.retain(|run| run.verified_at.is_some());
     let last = runs::newest_ended(db, config).await?;
     let failed = last.is_some_and(|run| run.status != "success");
-    let points: Vec<Point> = runs.iter().map(point).collect();
+    let points = dated(&runs);
     let plan = retention::plan(&spec.retention, zone, &points, failed);
     let mut by_id: BTreeMap<RunId, runs::Model> =
         runs.into_iter().map(|run| (run.run_id(), run)).collect();
@@ -190,6 +213,21 @@ async fn plan(
     let runs = order.filter_map(|verdict| by_id.remove(&verdict.point.run));
     let runs = runs.collect();
     Ok((plan, runs))
+}
+
+fn zone_of(spec: &ConfigSpec) -> chrono_tz::Tz {
+    schedule::zone(&spec.time_zone).unwrap_or(chrono_tz::UTC)
+}
+
+/// Those that this server made with dates that can be. One that was found has its manifest's, and a number
+/// that says nothing of its age.
+fn dated(runs: &[runs::Model]) -> Vec<Point> {
+    let (found, mut made): (Vec<_>, Vec<_>) = runs.iter().partition(|run| run.was_found());
+    made.sort_by_key(|run| run.id);
+    let mut points: Vec<Point> = made.into_iter().map(point).collect();
+    retention::straighten(&mut points);
+    points.extend(found.into_iter().map(point));
+    points
 }
 
 fn point(run: &runs::Model) -> Point {

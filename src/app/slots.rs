@@ -99,8 +99,11 @@ impl Holdfast {
                 continue;
             };
             let good = successes.get(&config.id);
-            let since = good.map_or(0, |beat| beat.requested_at);
-            let since = at(since.max(config.updated_at));
+            // One that was made while the clock was ahead promises nothing.
+            let good = good.map(|beat| at(beat.requested_at));
+            let good = good.filter(|made| *made <= now + CLOCK_SLACK);
+            let set = at(config.updated_at);
+            let since = good.map_or(set, |made| made.max(set));
             let Some((how, promised)) = lateness::judge(&calendar, since, now) else {
                 continue;
             };

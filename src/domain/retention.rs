@@ -1,13 +1,18 @@
 //! Which artifacts of a config stay, which go, and why. Pure: the same history gives the same plan.
 //!
 //! There is no clock in it. "Older than 30 days" means 30 days before the newest good artifact, so
-//! that nothing ages away while no backup succeeds, and repeating a plan later changes nothing.
+//! that nothing ages away while no backup succeeds, and repeating a plan later changes nothing. The dates
+//! come from a clock all the same, and it may have been wrong: see [`straighten`] and [`Brake::LongPause`].
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use super::{failure::FieldErrors, ids::RunId};
+
+mod dates;
+
+pub use dates::straighten;
 
 /// How long artifacts of successful runs are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -201,6 +206,8 @@ pub enum Brake {
     LastRunFailed,
     /// The newest was not verified as it lies in the target.
     NewestUnverified,
+    /// Between the newest few and all others lies more time than the rule keeps: the clock may be wrong.
+    LongPause { days: u32 },
     /// The newest holds less than half of what the one before it held.
     NewestShrank { from: u64, to: u64 },
 }
@@ -215,6 +222,11 @@ impl Brake {
             Self::NewestUnverified => {
                 "Nothing is deleted, because the newest backup was not verified: the config has \
                  that turned off."
+            }
+            Self::LongPause { .. } => {
+                "Nothing is deleted, because all backups before a pause that was longer than the rule keeps \
+                 would go at once. Look whether the server's clock is right; once three backups were made \
+                 after the pause, the rule is followed again."
             }
             Self::NewestShrank { .. } => {
                 "Nothing is deleted, because the newest backup holds less than half of what the \
@@ -251,31 +263,44 @@ impl Plan {
             .collect()
     }
 
-    /// Of artifacts that were found damaged, those older than all that stays. They count for nothing in
-    /// the plan, and what is left of one is not deleted while a good one of its time would be kept.
-    pub fn outlived(&self, damaged: &[Point]) -> Vec<RunId> {
+    /// Of artifacts that were found damaged, those that the rule has no room for and that are older than all
+    /// that stays. They count for nothing in the plan, and what is left of one, or a good copy of it, is not
+    /// deleted while a good one of its time would be kept.
+    pub fn outlived(&self, rule: &Retention, zone: Tz, damaged: &[Point]) -> Vec<RunId> {
         if self.brake.is_some() {
             return vec![];
         }
         let staying = self.verdicts.iter().filter(|it| !it.reasons.is_empty());
         let oldest = staying.map(|verdict| verdict.point.at).min();
-        let older = damaged.iter().filter(|point| Some(point.at) < oldest);
-        older.map(|point| point.run).collect()
+        let good = self.verdicts.iter().map(|verdict| verdict.point);
+        let all = newest_first(good.chain(damaged.iter().copied()));
+        let without_room = judge(rule, zone, &all).into_iter();
+        without_room
+            .filter(|verdict| verdict.reasons.is_empty())
+            .map(|verdict| verdict.point)
+            .filter(|point| damaged.contains(point) && Some(point.at) < oldest)
+            .map(|point| point.run)
+            .collect()
     }
 }
 
 /// What the rule and the brake say about these artifacts, in whatever order they come. `failed`: the
 /// run of the config that ended last did. Failed runs have no point, so they never count.
 pub fn plan(rule: &Retention, zone: Tz, points: &[Point], failed: bool) -> Plan {
-    let mut points = points.to_vec();
-    points.sort_by_key(|point| std::cmp::Reverse((point.at, point.run)));
+    let points = newest_first(points.iter().copied());
     Plan {
-        brake: brake(&points, failed),
+        brake: brake(rule, &points, failed),
         verdicts: judge(rule, zone, &points),
     }
 }
 
-fn brake(newest_first: &[Point], failed: bool) -> Option<Brake> {
+fn newest_first(points: impl Iterator<Item = Point>) -> Vec<Point> {
+    let mut points: Vec<Point> = points.collect();
+    points.sort_by_key(|point| std::cmp::Reverse((point.at, point.run)));
+    points
+}
+
+fn brake(rule: &Retention, newest_first: &[Point], failed: bool) -> Option<Brake> {
     let Some(newest) = newest_first.first() else {
         return Some(Brake::NoGoodBackup);
     };
@@ -285,11 +310,27 @@ fn brake(newest_first: &[Point], failed: bool) -> Option<Brake> {
     if !newest.verified {
         return Some(Brake::NewestUnverified);
     }
+    if let Retention::Time { days } = *rule
+        && follows_a_pause(newest_first, days)
+    {
+        return Some(Brake::LongPause { days });
+    }
     let before = newest_first.get(1)?;
     (newest.raw_bytes < before.raw_bytes.div_ceil(2)).then_some(Brake::NewestShrank {
         from: before.raw_bytes,
         to: newest.raw_bytes,
     })
+}
+
+/// So many backups after a pause say that the clock goes right.
+const AFTER_PAUSE: usize = 3;
+
+/// Whether at most two backups come after a pause of so many days, before which they were made more often.
+fn follows_a_pause(newest_first: &[Point], days: u32) -> bool {
+    let long = TimeDelta::days(i64::from(days));
+    let pauses = newest_first.windows(3).take(AFTER_PAUSE - 1);
+    let mut pauses = pauses.map(|it| (it[0].at - it[1].at, it[1].at - it[2].at));
+    pauses.any(|(pause, usual)| pause > long && usual <= long)
 }
 
 pub(super) fn judge(rule: &Retention, zone: Tz, newest_first: &[Point]) -> Vec<Verdict> {

@@ -24,6 +24,9 @@ use crate::{
     log::Recorded,
 };
 
+/// The trigger of a run that nobody asked for here: its artifact was found in a target.
+pub const FOUND: &str = "found";
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, DeriveEntityModel)]
 #[sea_orm(table_name = "backup_runs")]
 pub struct Model {
@@ -248,7 +251,7 @@ fn adopted(run: RunId, app: AppId, config: ConfigId, found: &FoundBackup) -> Mod
         artifact: Some(to_json(artifact)),
         fingerprint: Some(to_json(&found.fingerprint)),
         looked_at: Some(0),
-        ..requested(run, app, config, "found", start.timestamp_millis())
+        ..requested(run, app, config, FOUND, start.timestamp_millis())
     }
 }
 

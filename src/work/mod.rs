@@ -78,6 +78,7 @@ impl Work {
         tasks.spawn(tick::run(holdfast.clone(), stop.clone()));
         tasks.spawn(tick::labels(holdfast.clone(), stop.clone()));
         tasks.spawn(tick::audit_detail(holdfast.clone(), stop.clone()));
+        tasks.spawn(tick::done_jobs(holdfast.clone(), stop.clone()));
         Ok(Self {
             tasks,
             stop,

@@ -109,6 +109,18 @@ pub async fn enqueue(tx: &DatabaseTransaction, order: &Order) -> Result<(), DbEr
     tx.execute_raw(statement).await.map(|_| ())
 }
 
+/// Removes jobs that were done a day ago and longer: they are only marked, and would be there until the next
+/// start. Answers how many it were.
+pub async fn sweep(log: &Log) -> Result<u64, LogError> {
+    log.write(Cause::system("queue"), |unit| {
+        Box::pin(async move {
+            let old = "DELETE FROM Jobs WHERE status = 'Done' AND done_at < unixepoch() - 86400";
+            Ok(unit.tx().execute_unprepared(old).await?.rows_affected())
+        })
+    })
+    .await
+}
+
 /// Jobs that are due and that no worker has taken, by queue.
 pub async fn waiting(log: &Log) -> Result<BTreeMap<&'static str, i64>, DbErr> {
     let count = "SELECT job_type, COUNT(*) AS jobs FROM Jobs \
@@ -136,4 +148,53 @@ fn task_id(key: &str) -> Ulid {
 /// The queue counts in whole seconds and rounds down: one more, so that nothing starts early.
 fn run_at(not_before: Option<DateTime<Utc>>) -> i64 {
     not_before.map_or(0, |time| time.timestamp() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use chrono::Utc;
+
+    use super::*;
+    use crate::{domain::ids::RunId, log, readmodel, work::job::Job};
+
+    #[tokio::test]
+    async fn what_was_done_a_day_ago_is_removed_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = log::open_sqlite(&folder.path().join("holdfast.db"))
+            .await
+            .unwrap();
+        let log = Log::open(db, readmodel::all(), Arc::new(Utc::now))
+            .await
+            .unwrap();
+        prepare(&log).await.unwrap();
+        let tx = log.db();
+        for (run, said) in [
+            (1, "status = 'Done', done_at = unixepoch() - 90000"),
+            (2, "status = 'Done', done_at = unixepoch() - 80000"),
+            (3, "status = 'Failed', done_at = unixepoch() - 90000"),
+            (4, "status = 'Pending'"),
+        ] {
+            let job = Job::BackUp {
+                run: RunId(run),
+                attempt: 1,
+            };
+            let order = Order {
+                job,
+                not_before: None,
+            };
+            let id = task_id(&order.job.key());
+            log.write(Cause::system("test"), move |unit| {
+                Box::pin(async move { Ok(enqueue(unit.tx(), &order).await?) })
+            })
+            .await
+            .unwrap();
+            let said = format!("UPDATE Jobs SET {said} WHERE id = '{id}'");
+            tx.execute_unprepared(&said).await.unwrap();
+        }
+        assert_eq!(sweep(&log).await.unwrap(), 1);
+        let left = tx.execute_unprepared("DELETE FROM Jobs").await.unwrap();
+        assert_eq!(left.rows_affected(), 3);
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::queue;
 use crate::app::{AppError, Holdfast};
 
 const PERIOD: Duration = Duration::from_secs(5);
@@ -14,7 +15,7 @@ const PERIOD: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(1);
 /// Between looks at the labels of services: each asks the engine about all of them.
 const LABELS: Duration = Duration::from_secs(10 * 60);
-/// Between looks at audit detail that is too old.
+/// Between looks at audit detail that is too old, and at jobs that are done.
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub async fn run(holdfast: Holdfast, stop: CancellationToken) {
@@ -58,6 +59,12 @@ pub async fn audit_detail(holdfast: Holdfast, stop: CancellationToken) {
     let then = "old audit detail is looked at again tomorrow";
     let prune = || holdfast.prune_old_detail();
     again_and_again(DAY, &stop, then, prune).await;
+}
+
+/// Apart from the rest: a year of jobs takes its time.
+pub async fn done_jobs(holdfast: Holdfast, stop: CancellationToken) {
+    let sweep = || async { Ok(queue::sweep(holdfast.log()).await?) };
+    again_and_again(DAY, &stop, "jobs that are done are removed tomorrow", sweep).await;
 }
 
 /// `then` is what an error is followed by. What is at work when it is to stop is broken off.

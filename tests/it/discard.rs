@@ -1,15 +1,19 @@
 //! A config that goes with its artifacts: each is let go by an event, deleted by the prune job, and offered
 //! to nobody in between; and one that goes alone leaves them where they are.
 
-use std::sync::{Arc, atomic::AtomicI64};
+use std::{
+    path::Path,
+    sync::{Arc, atomic::AtomicI64},
+};
 
 use holdfast::{
-    app::{AppError, Artifacts, Caller},
+    app::{AppError, Artifacts, Caller, Holdfast},
     domain::{
         ids::{AppId, ConfigId, RunId},
-        manifest::Artifact,
+        manifest::{Artifact, Fingerprint},
         restore::{Restore, RestoreCommand, RestoreSource},
         run::{Run, RunCommand, Trigger},
+        verification::{Damage, VerificationCommand},
     },
     log::Cause,
     readmodel::runs,
@@ -27,39 +31,24 @@ async fn a_config_goes_with_its_artifacts_when_it_is_asked_to_and_only_then() {
     slots::app_and_configs(&holdfast, 2).await;
     let file = |run: i64| folder.path().join(format!("backups/shop/{run}/db.sql.zst"));
     for run in 1..=3_i64 {
-        let key = format!("shop/{run}/db.sql.zst");
-        let mut pin = samples::pin();
-        pin.spec.target_settings.clear();
-        pin.spec.target_secrets.clear();
-        pin.key.clone_from(&key);
-        std::fs::create_dir_all(file(run).parent().unwrap()).unwrap();
-        std::fs::write(file(run), "dump").unwrap();
-        let attempt = 1;
-        for command in [
-            RunCommand::Request {
-                run: RunId(run),
-                app: AppId(1),
-                // The third is of the other config.
-                config: ConfigId(1 + run / 3),
-                trigger: Trigger::Manual,
-                key: None,
-                slot: None,
-            },
-            RunCommand::Start { attempt, pin },
-            RunCommand::Succeed {
-                attempt,
-                artifact: Artifact {
-                    key,
-                    ..samples::artifact()
-                },
-                fingerprint: holdfast::domain::manifest::Fingerprint::default(),
-                warnings: vec![],
-            },
-        ] {
-            let cause = Cause::system("test");
-            log.execute::<Run>(cause, run, command).await.unwrap();
-        }
+        // The third is of the other config.
+        requested(&holdfast, run, ConfigId(1 + run / 3)).await;
+        succeeded(&holdfast, run, &file(run)).await;
     }
+    // Of what was found damaged there may be a good copy.
+    for command in [
+        VerificationCommand::Request,
+        VerificationCommand::Fail {
+            verification: 1,
+            damage: Damage::Altered,
+            failure: samples::failure(),
+            copies: vec![],
+        },
+    ] {
+        tell(&holdfast, 1, RunCommand::Verify(command)).await;
+    }
+    // One that comes to its end although it is cancelled because its config goes.
+    requested(&holdfast, 4, ConfigId(1)).await;
 
     let restore = RestoreCommand::Request {
         restore: holdfast::domain::ids::RestoreId(1),
@@ -96,13 +85,15 @@ async fn a_config_goes_with_its_artifacts_when_it_is_asked_to_and_only_then() {
 
     let asked = holdfast.remove_config(&caller, ConfigId(1), Artifacts::Delete);
     asked.await.unwrap();
-    for run in [1, 2] {
+    succeeded(&holdfast, 4, &file(4)).await;
+    holdfast.retain(RunId(4)).await.unwrap();
+    for run in [1, 2, 4] {
         let row = holdfast.run(&caller, RunId(run)).await.unwrap();
         assert!(row.lacks_artifact().is_some(), "offered still: {run}");
         assert!(file(run).exists(), "the job deletes it, not the answer");
     }
     let due = runs::to_prune(log.db()).await.unwrap();
-    assert_eq!(due.iter().map(|run| run.id).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(due.iter().map(|run| run.id).collect::<Vec<_>>(), [1, 2, 4]);
     for run in due {
         holdfast.prune(run.run_id()).await.unwrap();
         holdfast.prune(run.run_id()).await.unwrap();
@@ -116,4 +107,50 @@ async fn a_config_goes_with_its_artifacts_when_it_is_asked_to_and_only_then() {
     let third = holdfast.run(&caller, RunId(3)).await.unwrap();
     assert_eq!(third.lacks_artifact(), None);
     assert!(holdfast.rebuild().await.unwrap().differed.is_empty());
+}
+
+async fn tell(holdfast: &Holdfast, run: i64, command: RunCommand) {
+    let cause = Cause::system("test");
+    holdfast
+        .log()
+        .execute::<Run>(cause, run, command)
+        .await
+        .unwrap();
+}
+
+fn key(run: i64) -> String {
+    format!("shop/{run}/db.sql.zst")
+}
+
+/// At work.
+async fn requested(holdfast: &Holdfast, run: i64, config: ConfigId) {
+    let mut pin = samples::pin();
+    pin.spec.target_settings.clear();
+    pin.spec.target_secrets.clear();
+    pin.key = key(run);
+    let request = RunCommand::Request {
+        run: RunId(run),
+        app: AppId(1),
+        config,
+        trigger: Trigger::Manual,
+        key: None,
+        slot: None,
+    };
+    tell(holdfast, run, request).await;
+    tell(holdfast, run, RunCommand::Start { attempt: 1, pin }).await;
+}
+
+async fn succeeded(holdfast: &Holdfast, run: i64, file: &Path) {
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(file, "dump").unwrap();
+    let command = RunCommand::Succeed {
+        attempt: 1,
+        artifact: Artifact {
+            key: key(run),
+            ..samples::artifact()
+        },
+        fingerprint: Fingerprint::default(),
+        warnings: vec![],
+    };
+    tell(holdfast, run, command).await;
 }

@@ -10,7 +10,7 @@ use holdfast::{
     domain::{
         forecast::forecast,
         ids::RunId,
-        retention::{Brake, Gfs, Point, Retention, plan},
+        retention::{Brake, Gfs, Point, Retention, plan, straighten},
         run::Run,
         schedule::Schedule,
     },
@@ -196,6 +196,72 @@ fn promise_10_the_brake_holds_after_what_is_not_proven() {
         brake(&[old, unverified], false),
         Some(Brake::NewestUnverified)
     );
+}
+
+/// A host that boots in another decade is right again a run later.
+#[test]
+fn promise_10_a_clock_that_was_wrong_deletes_nothing() {
+    let daily = |runs: std::ops::RangeInclusive<i64>| runs.map(|run| point(run, 24 * run, 1000));
+    let rules = [
+        Retention::Count { count: 11 },
+        Retention::Time { days: 30 },
+        Retention::Gfs(Gfs::default()),
+    ];
+    let years = 24 * 3650;
+    for rule in rules {
+        let leaving = |points: &[Point]| {
+            let mut points = points.to_vec();
+            straighten(&mut points);
+            plan(&rule, Tz::UTC, &points, false).leaving()
+        };
+        for wrong in [years, -years] {
+            let mut points: Vec<Point> = daily(1..=10).collect();
+            points.push(point(11, wrong, 1000));
+            for newest in 11..=16 {
+                if newest > 11 {
+                    points.push(point(newest, 24 * newest, 1000));
+                }
+                // It counts for the day of the one before it, of which it is the newest then.
+                let mut expected = leaving(&daily(1..=newest).collect::<Vec<_>>());
+                expected.push(RunId(10));
+                let gone = leaving(&points);
+                assert!(
+                    gone.iter().all(|run| expected.contains(run)),
+                    "{rule:?}: {gone:?}"
+                );
+            }
+        }
+    }
+}
+
+/// What is before it goes when enough was made after it, as the rule says.
+#[test]
+fn promise_10_the_brake_holds_after_a_long_pause() {
+    let rule = Retention::Time { days: 30 };
+    let mut points: Vec<Point> = (1..=5).map(|run| point(run, 24 * run, 1000)).collect();
+    for (run, braked) in [(6, true), (7, true), (8, false)] {
+        points.push(point(run, 24 * (60 + run), 1000));
+        let plan = plan(&rule, Tz::UTC, &points, false);
+        let expected = braked.then_some(Brake::LongPause { days: 30 });
+        assert_eq!(plan.brake, expected, "run {run}");
+        assert_eq!(plan.leaving().len(), if braked { 0 } else { 5 });
+    }
+    // Who makes one a quarter keeps what the rule says of that.
+    let quarterly: Vec<Point> = (1..=3).map(|run| point(run, 24 * 90 * run, 1000)).collect();
+    assert_eq!(plan(&rule, Tz::UTC, &quarterly, false).leaving().len(), 2);
+}
+
+/// There may be a good copy of it, and room.
+#[test]
+fn what_is_damaged_stays_as_long_as_a_good_one_would() {
+    let good = [point(2, 24, 1000), point(3, 48, 1000)];
+    let damaged = [point(1, 0, 1000)];
+    for (count, gone) in [(5, vec![]), (3, vec![]), (2, vec![RunId(1)])] {
+        let rule = Retention::Count { count };
+        let plan = plan(&rule, Tz::UTC, &good, false);
+        assert_eq!(plan.leaving(), []);
+        assert_eq!(plan.outlived(&rule, Tz::UTC, &damaged), gone, "{count}");
+    }
 }
 
 /// The forecast asks the rule now and then; step by step it must come to the same.

@@ -2,7 +2,7 @@
 
 use sea_orm::{PaginatorTrait, QueryOrder, QuerySelect, entity::prelude::*};
 
-use super::{Column, Entity, Model};
+use super::{Column, Entity, FOUND, Model};
 use crate::domain::{
     ids::{AppId, ConfigId, RunId},
     run::{RequestKey, Trigger},
@@ -198,7 +198,8 @@ pub async fn count_good(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
         .await
 }
 
-/// The run of that config that ended last, cancelled ones aside.
+/// The newest run of that config that is over, cancelled ones and found ones aside: by its number, because
+/// the clock may have been wrong.
 pub async fn newest_ended(
     db: &impl ConnectionTrait,
     config: ConfigId,
@@ -207,7 +208,7 @@ pub async fn newest_ended(
         .filter(Column::BackupConfigId.eq(config.0))
         .filter(Column::Status.ne("cancelled"))
         .filter(Column::FinishedAt.is_not_null())
-        .order_by_desc(Column::FinishedAt)
+        .filter(Column::Trigger.ne(FOUND))
         .order_by_desc(Column::Id)
         .one(db)
         .await

@@ -74,6 +74,10 @@ impl Model {
     }
 
     /// Why there is nothing to restore, in words; `None` when there is.
+    pub fn was_found(&self) -> bool {
+        self.trigger == super::FOUND
+    }
+
     pub fn lacks_artifact(&self) -> Option<String> {
         match self.status.as_str() {
             "success" => {}
