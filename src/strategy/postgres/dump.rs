@@ -1,5 +1,7 @@
 //! Backup: `pg_dump`, passed on as it comes; of all databases, one after the other.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::{
@@ -94,9 +96,15 @@ async fn one(
     Ok(errors::warnings(&said, WARNINGS))
 }
 
+/// Earlier than our own timer, because then the program says which table is locked; so much earlier that its
+/// start and its last words fit in between.
+fn lock_wait(stall: Duration) -> Duration {
+    let margin = (stall / 10).max(Duration::from_secs(2));
+    stall.saturating_sub(margin).max(stall / 2)
+}
+
 fn command(server: &Server, database: &str, name: &str) -> Command {
-    // Somewhat earlier than our own timer, because then it says which table is locked.
-    let lock_wait = server.site.stall.as_millis() / 10 * 9;
+    let lock_wait = lock_wait(server.site.stall).as_millis();
     let format = server.settings.format;
     let mut argv = vec![
         "pg_dump".to_owned(),
@@ -111,4 +119,23 @@ fn command(server: &Server, database: &str, name: &str) -> Command {
         argv.push("--compress=0".to_owned());
     }
     server.tool(argv, name, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_is_given_up_before_the_stream_is() {
+        for (stall, expected) in [
+            (300, 270_000),
+            (60, 54_000),
+            (10, 8_000),
+            (3, 1_500),
+            (1, 500),
+        ] {
+            let wait = lock_wait(Duration::from_secs(stall));
+            assert_eq!(wait, Duration::from_millis(expected), "{stall} s");
+        }
+    }
 }

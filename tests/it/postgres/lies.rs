@@ -213,7 +213,7 @@ async fn a_dump_that_has_to_wait() {
     let (message, hint) = failure(&site).await;
     assert!(message.contains("timeout"), "{message}");
     assert!(hint.contains("lock on a table"), "{hint}");
-    assert!(started.elapsed() < Duration::from_secs(15));
+    assert!(started.elapsed() < Duration::from_secs(60));
 
     // Cancelled while it waits: at once, and nothing of it goes on.
     let site = Site {
