@@ -34,6 +34,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bed::{BUSYBOX, Bed, docker, until_postgres};
 
+/// Seconds without a byte: no pause of a busy machine is as long.
+const STALL: u64 = 10;
+
 pub struct House {
     pub holdfast: Holdfast,
     pub caller: Caller,
@@ -109,12 +112,17 @@ impl House {
 
     /// One whose engine can spoil the streams of these dumps.
     pub async fn of(is_dump: IsDump) -> Self {
+        Self::open(is_dump, STALL, |_| {}).await
+    }
+
+    /// The same for tests of silence: it soon takes a pause for the end.
+    pub async fn impatient(is_dump: IsDump) -> Self {
         Self::open(is_dump, 2, |_| {}).await
     }
 
     /// One that was told something else than usual.
     pub async fn with(change: impl FnOnce(&mut Settings)) -> Self {
-        Self::open(pg_dump, 2, change).await
+        Self::open(pg_dump, STALL, change).await
     }
 
     /// One that lets a dump move no byte for a minute.
@@ -139,7 +147,7 @@ impl House {
     /// One that reaches the engine by this socket.
     pub async fn through(socket: &std::path::Path) -> Self {
         let data = TempDir::new().unwrap();
-        Self::assemble(data, socket.to_str(), pg_dump, 2, |_| {}).await
+        Self::assemble(data, socket.to_str(), pg_dump, STALL, |_| {}).await
     }
 
     async fn assemble(

@@ -2,8 +2,10 @@
 //! it as anybody would.
 
 use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::PathBuf,
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
 
@@ -234,6 +236,25 @@ impl Server {
         })
         .await
     }
+}
+
+/// Where nobody listens: for who must know a port before its server has it, or wants it back later. It is
+/// handed out once, and lies below what the system gives to whoever asks for any port.
+pub fn free_address() -> SocketAddr {
+    const FIRST: u32 = 20_000;
+    const BELOW: u32 = 32_768;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    // Runs of the tests that are under way at the same time begin at different places.
+    let start = std::process::id().wrapping_mul(97);
+    for _ in FIRST..BELOW {
+        let taken = TAKEN.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST + start.wrapping_add(taken) % (BELOW - FIRST);
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, u16::try_from(port).unwrap()));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
+    panic!("no port is free");
 }
 
 /// Type and body of a `multipart/form-data` request with a file after these fields.

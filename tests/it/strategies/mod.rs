@@ -101,9 +101,12 @@ struct Scene<K> {
 
 impl<K: Kind> Scene<K> {
     async fn set(test: &str) -> Self {
+        Self::within(House::of(K::IS_DUMP).await, test).await
+    }
+
+    async fn within(house: House, test: &str) -> Self {
         let project = format!("{test}-{}-{}", K::NAME, std::process::id());
         let bed = start_seeded::<K>(&project);
-        let house = House::of(K::IS_DUMP).await;
         house.app("shop", &project).await;
         let config = house.config("shop", configure::<K>).await;
         Self {

@@ -11,7 +11,10 @@ use futures_util::{StreamExt, stream};
 use holdfast::target::{Place, Settings, Target, TargetError, kind};
 
 use super::{Bed, body, key, names, put, read, sample};
-use crate::bucket::{Bucket, Operation, SECRET_KEY, Trouble};
+use crate::{
+    bucket::{Bucket, Operation, SECRET_KEY, Trouble},
+    server::free_address,
+};
 
 const ALWAYS: usize = usize::MAX;
 /// Goes up in three parts.
@@ -21,7 +24,7 @@ pub(super) fn bed() -> Bed {
     let bucket = Arc::new(Bucket::serve());
     let (planted, seen) = (bucket.clone(), bucket.clone());
     Bed {
-        target: open(&bucket),
+        target: patient(&bucket, &[]),
         plant_partial: Box::new(move || planted.plant_upload("shop/1/dead")),
         partial: "shop/1/dead",
         contents: Box::new(move || seen.contents()),
@@ -35,9 +38,19 @@ fn open(bucket: &Bucket) -> Arc<dyn Target> {
     open_as(bucket, &[])
 }
 
+/// For what says nothing, or is not there.
 fn open_as(bucket: &Bucket, changes: &[(&str, &str)]) -> Arc<dyn Target> {
+    with_stall(1, bucket, changes)
+}
+
+/// For what has to succeed, however busy the machine is.
+fn patient(bucket: &Bucket, changes: &[(&str, &str)]) -> Arc<dyn Target> {
+    with_stall(10, bucket, changes)
+}
+
+fn with_stall(seconds: u64, bucket: &Bucket, changes: &[(&str, &str)]) -> Arc<dyn Target> {
     let place = Place {
-        stall: Duration::from_secs(1),
+        stall: Duration::from_secs(seconds),
         ..super::place("/nowhere".as_ref())
     };
     kind("s3")
@@ -66,7 +79,7 @@ pub(super) fn sealed(mut plain: BTreeMap<String, String>) -> Settings {
 #[tokio::test(flavor = "multi_thread")]
 async fn parts_go_up_side_by_side_and_come_back_as_one() {
     let bucket = Bucket::serve();
-    let target = open_as(&bucket, &[("prefix", "/deep/er/")]);
+    let target = patient(&bucket, &[("prefix", "/deep/er/")]);
     let bytes = sample(LARGE);
     let stored = put(&*target, "shop/1/a", &bytes).await.unwrap();
     assert_eq!(stored.size, LARGE as u64);
@@ -154,7 +167,7 @@ async fn what_passes_does_not_fail_a_backup() {
         (&large, Complete, LoseAnswer),
     ] {
         let bucket = Bucket::serve();
-        let target = open(&bucket);
+        let target = patient(&bucket, &[]);
         bucket.inject(operation, trouble, 2);
         let stored = put(&*target, "shop/1/a", bytes).await;
         let stored = stored.unwrap_or_else(|error| panic!("{operation:?} {trouble:?}: {error}"));
@@ -173,7 +186,7 @@ async fn a_lost_answer_is_no_lost_object() {
         (Operation::Complete, sample(LARGE)),
     ] {
         let bucket = Bucket::serve();
-        let target = open(&bucket);
+        let target = patient(&bucket, &[]);
         bucket.inject(operation, Trouble::LoseAnswer, ALWAYS);
         let stored = put(&*target, "shop/1/a", &bytes).await.unwrap();
         assert_eq!(stored.size, bytes.len() as u64);
@@ -219,7 +232,7 @@ async fn a_put_cancelled_between_its_parts_leaves_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn deleting_ends_what_is_open_under_this_key_alone() {
     let bucket = Bucket::serve();
-    let target = open_as(&bucket, &[("prefix", "ours")]);
+    let target = patient(&bucket, &[("prefix", "ours")]);
     let others = [
         "ours/shop/1/ab",
         "ours/shop/2/a",
@@ -271,12 +284,7 @@ async fn a_list_that_breaks_off_is_an_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_said() {
     let bucket = Bucket::serve();
-    // A port that nobody listens on any more.
-    let gone = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let gone = format!("http://{gone}");
+    let gone = format!("http://{}", free_address()); // nobody listens there
     let tls = bucket.endpoint().replace("http:", "https:");
     for (change, temporary, words) in [
         (
@@ -332,7 +340,7 @@ async fn a_name_with_a_private_address_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_good_store_passes_every_trial() {
     let bucket = Bucket::serve();
-    let trials = open(&bucket).try_out().await;
+    let trials = patient(&bucket, &[]).try_out().await;
     let passed: Vec<&str> = trials.iter().filter(|t| t.ok).map(|t| t.name).collect();
     let all = [
         "put",
@@ -351,7 +359,7 @@ async fn a_good_store_passes_every_trial() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_lets_anybody_read_one_object() {
     let bucket = Bucket::serve();
-    let target = open(&bucket);
+    let target = patient(&bucket, &[]);
     let bytes = sample(50_000);
     put(&*target, "shop/1/a.gz", &bytes).await.unwrap();
     let link = target
