@@ -5,7 +5,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     io::Read,
-    net::TcpListener as StdListener,
     path::Path,
     sync::{
         Arc, Mutex,
@@ -33,7 +32,7 @@ use crate::{
     bucket::{Bucket, SECRET_KEY},
     cli::holdfast,
     house::{postgres, psql},
-    server::Server,
+    server::{Server, free_address},
     sso::provider::{self, Provider},
 };
 
@@ -293,10 +292,7 @@ async fn no_secret_is_seen_where_it_does_not_belong() {
     let elsewhere = TempDir::new().unwrap();
     let file = elsewhere.path().join("client-secret");
     fs::write(&file, provider::SECRET).unwrap();
-    let free = StdListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let free = free_address();
     let url = format!("http://{free}");
     let login = Provider::start(&format!("{url}/login/sso/return"));
     login

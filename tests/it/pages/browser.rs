@@ -1,7 +1,6 @@
 //! A real browser with a profile of its own, driven over WebDriver; gone when the test is over.
 
 use std::{
-    net::TcpListener,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -17,6 +16,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::server::free_address;
 
 /// Keys, as WebDriver names them.
 pub const CONTROL: &str = "\u{e009}";
@@ -34,7 +35,7 @@ pub struct Browser {
 
 impl Browser {
     pub async fn start(url: &str) -> Self {
-        let port = free_port();
+        let port = free_address().port();
         let driver = Command::new("chromedriver")
             .arg(format!("--port={port}"))
             .stdout(Stdio::null())
@@ -211,6 +212,19 @@ impl Browser {
         }
     }
 
+    /// Until the element of this id has the focus.
+    pub async fn has_focus(&self, id: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let focused = self.run("return document.activeElement.id").await;
+            if focused == id {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{id} has no focus: {focused}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Loads the page again until it reads so: for a browser without scripts.
     pub async fn reads_after_reload(&self, css: &str, text: &str) {
         let deadline = Instant::now() + PATIENCE;
@@ -277,11 +291,6 @@ impl Drop for Browser {
         let profile = format!("--user-data-dir={}", self.profile.path().display());
         let _ = Command::new("pkill").args(["-f", "--", &profile]).status();
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 #[derive(Debug)]

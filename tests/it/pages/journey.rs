@@ -189,11 +189,7 @@ async fn a_person_backs_up_restores_and_takes_it_back() {
     browser
         .reads("#confirm-error", "type The shop to confirm")
         .await;
-    let focused = browser.client.active_element().await.unwrap();
-    assert_eq!(
-        focused.attr("id").await.unwrap().as_deref(),
-        Some("confirm")
-    );
+    browser.has_focus("confirm").await;
     assert_eq!(psql(&bed, "shop", DIGEST), damaged, "nothing was touched");
     browser.fill("#confirm", "The shop").await;
     browser.press("Restore The shop").await;

@@ -3,7 +3,7 @@
 
 use std::{
     net::{SocketAddr, TcpListener},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use holdfast::{
@@ -21,7 +21,6 @@ pub const PASSWORD: &str = "correct horse battery staple";
 
 pub struct Site {
     pub url: String,
-    pub address: SocketAddr,
     stop: CancellationToken,
 }
 
@@ -32,11 +31,13 @@ impl Site {
 
     /// Where another one was, as soon as it is gone.
     pub async fn on(house: &House, address: SocketAddr) -> Self {
+        let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             match TcpListener::bind(address) {
                 Ok(listener) => return Self::at(house, listener),
-                Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+                Err(error) => assert!(Instant::now() < deadline, "{address}: {error}"),
             }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -64,7 +65,6 @@ impl Site {
         tokio::spawn(web::serve(acceptor, endpoint, web));
         Self {
             url: format!("http://{address}"),
-            address,
             stop,
         }
     }

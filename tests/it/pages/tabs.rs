@@ -32,7 +32,7 @@ async fn a_change_that_was_begun_before_another_one_says_so_first() {
             ("service", "db"),
             ("strategy", "postgres"),
             ("target", "local"),
-            ("schedule_cron", "0 2 * * *"),
+            ("schedule_cron", "0 0 29 2 *"),
             ("time_zone", "UTC"),
             ("compression", "gzip"),
             ("retention_mode", "count"),

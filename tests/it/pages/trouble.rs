@@ -14,6 +14,7 @@ use crate::{
     bed::docker,
     house::{House, postgres},
     proxy::Proxy,
+    server::free_address,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,14 +25,15 @@ async fn each_trouble_is_said_with_what_to_do_and_is_over_when_it_is_over() {
     house.app("shop", &project).await;
     let config = house.config("shop", |_| {}).await;
     add_user(&house, "ada", Role::Admin).await;
-    let site = Site::of(&house);
+    // One that nobody else gets while no site is there.
+    let address = free_address();
+    let site = Site::on(&house, address).await;
     let browser = Browser::start(&site.url).await;
     log_in(&browser).await;
 
     browser.go("/apps/shop").await;
     browser.reads(".live-state", "live").await;
     browser.run("window.stayed = true").await;
-    let address = site.address;
     drop(site);
     browser.reads(".live-state", "lost").await;
     browser.press("Back up now").await;

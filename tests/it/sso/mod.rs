@@ -3,7 +3,7 @@
 
 pub mod provider;
 
-use std::{collections::BTreeMap, net::TcpListener};
+use std::collections::BTreeMap;
 
 use holdfast::{
     app::{Settings, SsoSettings},
@@ -18,6 +18,7 @@ use self::provider::{Browser, Provider, SECRET};
 use crate::{
     house::House,
     pages::site::{Site, add_user},
+    server::free_address,
 };
 
 const SESSION: &str = "holdfast";
@@ -34,10 +35,7 @@ impl Place {
     }
 
     async fn with(change: impl FnOnce(&mut SsoSettings)) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        let address = free_address();
         let return_to = format!("http://{address}/login/sso/return");
         let provider = Provider::start(&return_to);
         let mut sso = SsoSettings {
