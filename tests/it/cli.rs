@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
+    bed::until,
     house::{postgres, psql},
     server::Server,
     session::Session,
@@ -403,11 +404,10 @@ fn shells_are_told_what_there_is() {
 async fn loopback_alone_until_it_is_set_up() {
     let server = Server::start(&["--listen", "0.0.0.0:0"]).await;
     let data = server.data.path().to_owned();
-    assert!(
-        server.log().contains("it listens on 127.0.0.1:"),
-        "{}",
-        server.log()
-    );
+    until("it says where it listens", || {
+        server.log().contains("it listens on 127.0.0.1:")
+    })
+    .await;
     let url = || {
         let told = std::fs::read_to_string(data.join("server.json")).unwrap();
         serde_json::from_str::<Value>(&told).unwrap()["url"]
@@ -423,17 +423,10 @@ async fn loopback_alone_until_it_is_set_up() {
         &[],
     )
     .good();
-    for _ in 0..200 {
-        if url() != first {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(
-        server.log().contains("set up; listening on 0.0.0.0:"),
-        "{}",
-        server.log()
-    );
+    until("it listens elsewhere, and says so", || {
+        url() != first && server.log().contains("set up; listening on 0.0.0.0:")
+    })
+    .await;
     let ready = server
         .client
         .get(format!("{}/readyz", url()))
@@ -615,7 +608,7 @@ async fn a_signal_ends_a_command_soon_and_its_run_goes_on_later() {
         assert!(!said.contains("locked"), "{said}");
     }
     println!("{ROUNDS} commands ended by SIGTERM, the slowest after {slowest:?}");
-    assert!(slowest < Duration::from_secs(8), "{slowest:?}");
+    assert!(slowest < Duration::from_secs(30), "{slowest:?}");
     holder.end();
     let run = holdfast(data.path(), &["backup", "shop", "--output", "json"])
         .good()

@@ -191,7 +191,7 @@ async fn a_killed_container_ends_the_output_and_the_status_tells() {
     let started = Instant::now();
     let (_, exit) = drain(session).await;
     assert!(!matches!(exit, Ok(0)), "{exit:?}");
-    assert!(started.elapsed() < Duration::from_secs(10));
+    assert!(started.elapsed() < Duration::from_secs(30));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -360,7 +360,7 @@ async fn stopped_resolves_soon_after_the_end() {
         };
         let (told, ended) = tokio::join!(told, ending);
         let late = told.saturating_duration_since(ended.unwrap());
-        assert!(late < Duration::from_secs(2), "{end:?}: {late:?}");
+        assert!(late < Duration::from_secs(10), "{end:?}: {late:?}");
     }
     engine.stopped("no-such").await.unwrap();
 }

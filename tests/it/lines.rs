@@ -8,6 +8,8 @@ use crate::{note, server::Server};
 async fn written(format: &str) -> Vec<String> {
     let (project, bed) = note::service(&format!("lines-{format}"));
     let mut server = Server::start(&["--log-format", format, "--attempts", "1"]).await;
+    // What a library says of a slow machine is about no run.
+    server.restart_with(&[("RUST_LOG", "holdfast=info")]).await;
     let app = json!({ "slug": "shop", "project": project });
     server.post("/api/apps", app).await;
     let config = json!({ "strategy": "sqlite", "service": "db", "paths": [note::FILE],

@@ -260,7 +260,7 @@ async fn it_is_a_backup_like_any_other_but_belongs_to_admins() {
         0,
         "nothing was stored"
     );
-    let set = json!({ "schedule_cron": "0 3 * * *", "retention_count": 2 });
+    let set = json!({ "schedule_cron": "0 0 29 2 *", "retention_count": 2 });
     let set = server.post(CONFIG, set).await;
     assert!(set["next_run_at"].is_string(), "{set}");
     let mut files = Vec::new();

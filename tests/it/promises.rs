@@ -39,11 +39,19 @@ fn shop(name: &str) -> (Bed, String) {
 
 /// A house with that database as its only app, and a config of it.
 async fn open(name: &str) -> (Bed, House, ConfigId) {
+    in_house(name, House::new().await).await
+}
+
+async fn in_house(name: &str, house: House) -> (Bed, House, ConfigId) {
     let (bed, project) = shop(name);
-    let house = House::new().await;
     house.app("shop", &project).await;
     let config = house.config("shop", |_| {}).await;
     (bed, house, config)
+}
+
+/// A house where a retry that comes before its trouble is mended is not the last one.
+async fn persistent(name: &str) -> (Bed, House, ConfigId) {
+    in_house(name, House::with(|settings| settings.attempts = 5).await).await
 }
 
 /// A target that takes some bytes and then waits.
@@ -155,7 +163,7 @@ async fn a_target_takes_as_many_backups_at_a_time_as_it_was_given() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn promise_05_a_temporary_failure_is_tried_again_and_ends_green() {
-    let (_bed, house, config) = open("retry").await;
+    let (_bed, house, config) = persistent("retry").await;
     *house.faults.target.lock().unwrap() = Some((Fault::FailAfter(1000), Scope::Artifacts));
     let mut live = house.holdfast.log().live();
     let run = house.request(config).await;
@@ -175,7 +183,7 @@ async fn promise_05_a_temporary_failure_is_tried_again_and_ends_green() {
 /// The artifact is whole and stored, but the log cannot take the word for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_success_that_the_log_could_not_take_is_earned_again() {
-    let (_bed, house, config) = open("word").await;
+    let (_bed, house, config) = persistent("word").await;
     let db = house.holdfast.log().db();
     let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON events WHEN NEW.name = 'run.succeeded' \
                   BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END";
@@ -265,11 +273,20 @@ async fn a_restore_whose_container_died_is_put_in_order_when_it_is_back() {
         let backup = house.request(config).await;
         bed.start_again();
         let restore = house.restore_over(id).await;
-        assert_eq!(restore.status, "failed", "{step}: {restore:?}");
-        let message = restore.error_msg.unwrap();
-        assert!(message.contains("is as it was"), "{step}: {message}");
         let backup = house.run_over(backup).await;
         assert!(backup.status != "running", "{step}: {backup:?}");
+        // Nobody holds the exchange up until the kill has come: it may be in time.
+        if step == "swap" && restore.status == "success" {
+            assert_eq!(psql(&bed, "shop", MARK), "0", "{step}");
+            let undo = house.holdfast.undo_restore(&house.caller, id);
+            undo.await.unwrap();
+            let undone = house.restore_over(id).await;
+            assert_eq!(undone.status, "undone", "{step}: {undone:?}");
+        } else {
+            assert_eq!(restore.status, "failed", "{step}: {restore:?}");
+            let message = restore.error_msg.unwrap();
+            assert!(message.contains("is as it was"), "{step}: {message}");
+        }
         assert_eq!(psql(&bed, "shop", MARK), "1", "{step}");
         assert_eq!(psql(&bed, "shop", OURS), "0", "{step}");
     }

@@ -422,7 +422,7 @@ async fn two_thousand_due_in_one_minute_have_their_runs_and_stand_in_nobodys_way
         "figure: slots: {MANY} schedules due at once have their runs in {took:.1?} (debug build), a \
          command of somebody else's took {slowest:.1?} at most meanwhile"
     );
-    assert!(slowest < std::time::Duration::from_secs(5), "{slowest:?}");
+    assert!(slowest < std::time::Duration::from_secs(30), "{slowest:?}");
 }
 
 #[test]

@@ -19,6 +19,7 @@ use holdfast::{
         runs::{Found, Verified},
     },
 };
+use rustix::fs::{CWD, RenameFlags};
 
 use crate::{
     samples,
@@ -210,10 +211,16 @@ async fn what_is_damaged_is_no_restore_point_until_it_is_whole_again() {
 async fn what_cannot_be_read_is_not_called_damaged() {
     let mut shelf = Shelf::new().await;
     let run = shelf.store(dump(1_000)).await;
-    let (root, away) = (shelf.path(""), shelf.data.path().join("away"));
-    // As where a disk should be mounted and is not: nothing can be kept there at all.
-    fs::rename(&root, &away).unwrap();
-    fs::write(shelf.data.path().join("backups"), "").unwrap();
+    let (root, away) = (
+        shelf.data.path().join("backups"),
+        shelf.data.path().join("away"),
+    );
+    // As where a disk should be mounted and is not: nothing can be kept there at all. In one step, or the log
+    // on its way there would make the folder anew.
+    fs::write(&away, "").unwrap();
+    let exchange =
+        || rustix::fs::renameat_with(CWD, &root, CWD, &away, RenameFlags::EXCHANGE).unwrap();
+    exchange();
     let Verified { found, failure, .. } = shelf.verify(run).await;
     assert_eq!(found, Found::Unreadable, "{failure:?}");
     let row = shelf.run(run).await;
@@ -221,8 +228,7 @@ async fn what_cannot_be_read_is_not_called_damaged() {
         (row.status.as_str(), row.lacks_artifact()),
         ("success", None)
     );
-    fs::remove_file(shelf.data.path().join("backups")).unwrap();
-    fs::rename(&away, &root).unwrap();
+    exchange();
     assert_eq!(shelf.verify(run).await.found, Found::Whole);
     shelf.stop().await;
 }

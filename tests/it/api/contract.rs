@@ -198,7 +198,7 @@ async fn every_operation_answers_each_status_that_the_document_names() {
     let dump = crate::bed::docker(&["exec", &bed.name, "pg_dump", "-U", "postgres", "shop"]);
     let bucket = Bucket::serve();
     let engine = Arc::new(DockerEngine::connect(None).unwrap());
-    let mut api = Api::working(engine).await;
+    let mut api = Api::unhurried(engine).await;
     api.add_app(&project).await;
 
     let mut desk = Desk {

@@ -70,14 +70,19 @@ pub struct Answer {
 impl Api {
     /// Without background work.
     pub async fn new(engine: Arc<dyn Engine>) -> Self {
-        Self::start(engine, false).await
+        Self::start(engine, false, 1).await
     }
 
     pub async fn working(engine: Arc<dyn Engine>) -> Self {
-        Self::start(engine, true).await
+        Self::start(engine, true, 1).await
     }
 
-    async fn start(engine: Arc<dyn Engine>, works: bool) -> Self {
+    /// As `working`, but what failed stays so until somebody asks.
+    pub async fn unhurried(engine: Arc<dyn Engine>) -> Self {
+        Self::start(engine, true, 3600).await
+    }
+
+    async fn start(engine: Arc<dyn Engine>, works: bool, retry: u64) -> Self {
         let data = TempDir::new().unwrap();
         let args = DataArgs {
             data_dir: data.path().to_owned(),
@@ -86,6 +91,7 @@ impl Api {
             exec_hooks: true,
             attempts: MAX_FAILURES,
             private_webhooks: false,
+            retry,
             ..engine_args()
         };
         let config = Config::new(&args, &engine_args).unwrap();

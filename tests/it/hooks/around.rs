@@ -127,7 +127,7 @@ async fn what_fails_afterwards_is_a_warning() {
     let reports = shop.reports(run.run_id()).await;
     assert_eq!(reports.len(), 5, "{reports:?}");
     assert!(
-        reports[2].took_ms >= 1000 && reports[2].took_ms < 5000,
+        reports[2].took_ms >= 1000 && reports[2].took_ms < 30_000,
         "{reports:?}"
     );
     assert_eq!(reports[4].outcome, HookOutcome::Done);
@@ -160,7 +160,7 @@ async fn a_time_limit_and_a_missing_service_end_the_run_before_it_reads() {
         message.contains("pre_hooks[1] (exec of web): it was not done within 1 s"),
         "{message}"
     );
-    assert!(begun.elapsed() < Duration::from_secs(15));
+    assert!(begun.elapsed() < Duration::from_secs(60));
     assert!(gone.is_running(), "what was stopped before runs again");
     drop(gone);
     let run = shop.house.back_up(late).await;

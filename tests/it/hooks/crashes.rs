@@ -11,7 +11,7 @@ use crate::server::Server;
 
 const KILLS: usize = 20;
 const LANES: usize = 2;
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Where it dies: all of them between the stop and the start, but the first, where the stop is
 /// owed and not done yet.

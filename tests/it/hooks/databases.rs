@@ -3,6 +3,7 @@
 use std::process::{Command, Stdio};
 
 use super::*;
+use crate::mysql;
 
 const SQL: &[(&str, &str)] = &[
     ("holdfast-test/mariadb:10.11", "mariadb"),
@@ -19,14 +20,11 @@ struct Sql {
 }
 
 impl Sql {
-    async fn new(shop: &Shop, image: &str, client: &'static str) -> Self {
+    fn new(shop: &Shop, image: &str, client: &'static str) -> Self {
         let password = format!("MYSQL_ROOT_PASSWORD={PASSWORD}");
         let bed = service(image, &shop.project, "sql", &["-e", &password], &[]);
+        tokio::task::block_in_place(|| mysql::until_ready(&bed));
         let sql = Self { bed, client };
-        bed::until("the server answers over TCP", || {
-            sql.asks(&["-h127.0.0.1"], "SELECT 1").is_ok()
-        })
-        .await;
         sql.ask("CREATE DATABASE app; CREATE TABLE app.orders(id INT PRIMARY KEY)");
         sql
     }
@@ -78,7 +76,7 @@ async fn a_lock_is_held_as_long_as_the_data_is_read() {
     let shop = Shop::new("lock").await;
     let config = |service: &str| shop.config(vec![hook("flush_mysql", service)], vec![]);
     for (number, (image, client)) in SQL.iter().enumerate() {
-        let sql = Sql::new(&shop, image, client).await;
+        let sql = Sql::new(&shop, image, client);
         sql.write(1).unwrap();
         let config = config("sql").await;
         let holder = shop.hold_dumps();
@@ -112,24 +110,32 @@ async fn a_lost_lock_ends_the_run(shop: &Shop, sql: &Sql, config: ConfigId) {
     let id = shop.house.request(config).await;
     holder.until_a_dump_waits();
     // Each attempt loses its lock; the dump itself is held, so only the watch can end it.
-    let mut head = shop.house.holdfast.log().watch_head();
-    loop {
-        let session = sql.holder();
-        if !session.is_empty() {
-            let _ = sql.asks(&[], &format!("KILL {session}"));
-        }
-        let run = shop.house.run(id).await;
+    let mut attempt = 0;
+    let run = loop {
+        let next = |run: &runs::Model| run.status == "running" && run.attempt > attempt;
+        let so = |run: &runs::Model| run.is_over() || next(run);
+        let run = shop.house.run_when(id, so).await;
         if run.is_over() {
-            assert_eq!(run.status, "failed", "{run:?}");
-            let message = run.error_msg.unwrap();
-            assert!(
-                message.contains("was lost before the data was out"),
-                "{message}"
-            );
-            break;
+            break run;
         }
-        let _ = tokio::time::timeout(std::time::Duration::from_millis(500), head.changed()).await;
-    }
+        attempt = run.attempt;
+        // Now it has its lock: before that another complaint would come.
+        holder.until_a_dump_waits();
+        let mut session = String::new();
+        bed::until("the lock's session is idle", || {
+            session = sql.holder();
+            !session.is_empty()
+        })
+        .await;
+        let _ = sql.asks(&[], &format!("KILL {session}"));
+    };
+    assert!(attempt > 1, "{run:?}");
+    assert_eq!(run.status, "failed", "{run:?}");
+    let message = run.error_msg.unwrap();
+    assert!(
+        message.contains("was lost before the data was out"),
+        "{message}"
+    );
     holder.end();
     let run = shop.house.back_up(config).await;
     assert_eq!(run.status, "success", "the next one is green: {run:?}");

@@ -11,7 +11,10 @@ use holdfast::{
 use super::place::{
     MARIADB, MARIADB_NEW, Place, assert_same, back_up, databases, leftovers, mysql,
 };
-use crate::workbench::{Notes, Trouble};
+use crate::{
+    bed::until,
+    workbench::{Notes, Trouble},
+};
 
 /// What the server says of the accounts; the columns of a grant come in no order.
 fn accounts(place: &Place) -> Vec<String> {
@@ -163,11 +166,17 @@ async fn a_server_without_databases_is_no_green_backup() {
 }
 
 /// Holds a lock on `shop.things` for as long as its session lives.
-fn hold(place: &Place, statement: &str) {
+async fn hold(place: &Place, statement: &str) {
+    let sleep = format!("SELECT SLEEP(600), '{statement}'");
     let script = format!(
-        "export MYSQL_PWD=\"$MYSQL_ROOT_PASSWORD\"; mariadb -uroot shop -e \"{statement}; SELECT SLEEP(600)\" >/dev/null 2>&1 & sleep 1"
+        "export MYSQL_PWD=\"$MYSQL_ROOT_PASSWORD\"; mariadb -uroot shop -e \"{statement}; {sleep}\" >/dev/null 2>&1 &"
     );
     place.bed.sh(&script);
+    let holds = format!(
+        "SELECT COUNT(*) FROM information_schema.processlist \
+         WHERE state = 'User sleep' AND info LIKE '%{statement}%'"
+    );
+    until("the lock is held", || place.sql(&holds).trim() == "1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -178,7 +187,7 @@ async fn sessions_that_sit_on_the_tables_are_ended_and_a_broken_view_is_no_obsta
     let backup = place.back_up().await;
     place.change_small("shop");
     place.sql("CREATE VIEW shop.broken AS SELECT * FROM shop.later; DROP TABLE shop.later");
-    hold(&place, "BEGIN; SELECT COUNT(*) FROM things");
+    hold(&place, "BEGIN; SELECT COUNT(*) FROM things").await;
     let site = place.site().await;
     let restored = backup.restore(&site, &Notes::default()).await.unwrap();
     assert_same(&place.digest(), &original, "under a long transaction");
@@ -193,7 +202,7 @@ async fn sessions_that_sit_on_the_tables_are_ended_and_a_broken_view_is_no_obsta
         .unwrap();
 
     // A backup does not wait for ever.
-    hold(&place, "LOCK TABLES things WRITE");
+    hold(&place, "LOCK TABLES things WRITE").await;
     let site = Site {
         stall: Duration::from_secs(3),
         ..place.site().await

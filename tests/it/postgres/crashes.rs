@@ -175,6 +175,9 @@ async fn a_restore_cut_off_at_any_instant_is_settled() {
             _ = scene.backup.restore(&scene.site, &notes) => {}
             () = cut => {}
         }
+        // As the application does before it settles.
+        let (engine, id) = (&scene.place.engine, &scene.site.container.id);
+        let _ = engine.sweep(id, None).await;
         let steps = notes.steps();
         if step == "load" || step == "check" {
             let staging = steps[0].data["incoming"].as_str().unwrap();

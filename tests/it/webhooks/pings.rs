@@ -10,10 +10,35 @@ use holdfast::{
         run::{Run, RunCommand, Trigger},
     },
     log::Cause,
+    work::notify,
 };
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::{Receiver, Scene, TOKEN};
 use crate::samples;
+
+/// Who tells, without the clock: that would take a run that no worker is at for a forsaken one.
+struct Teller {
+    tasks: JoinSet<()>,
+    stop: CancellationToken,
+}
+
+impl Teller {
+    async fn of(scene: &mut Scene) -> Self {
+        scene.stop().await;
+        let (mut tasks, stop) = (JoinSet::new(), CancellationToken::new());
+        tasks.spawn(notify::listen(scene.holdfast.clone(), stop.clone()));
+        tasks.spawn(notify::deliver(scene.holdfast.clone(), stop.clone()));
+        Self { tasks, stop }
+    }
+
+    async fn stop(mut self) {
+        self.stop.cancel();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
 
 impl Scene {
     /// A config whose switch is at `receiver`.
@@ -81,6 +106,7 @@ impl Scene {
 async fn a_switch_hears_of_each_run_until_it_answers_and_no_start_after_its_end() {
     let mut scene = Scene::new(true).await;
     let mut receiver = Receiver::answering(&[204, 503]).await;
+    let teller = Teller::of(&mut scene).await;
     scene.watched(&receiver).await;
     let run = scene.started_run().await;
     assert_eq!(receiver.next().await.path, format!("/hook/{TOKEN}/start"));
@@ -92,7 +118,7 @@ async fn a_switch_hears_of_each_run_until_it_answers_and_no_start_after_its_end(
     }
 
     // While nobody could send, a whole run went by: only its end is news.
-    scene.stop().await;
+    teller.stop().await;
     let run = scene.started_run().await;
     scene.fail(run).await;
     scene.restart().await;
@@ -107,6 +133,7 @@ async fn a_switch_hears_of_each_run_until_it_answers_and_no_start_after_its_end(
 async fn what_a_switch_was_told_is_listed_and_only_the_newest_is_sent_again() {
     let mut scene = Scene::new(true).await;
     let mut receiver = Receiver::answering(&[204, 410]).await;
+    let teller = Teller::of(&mut scene).await;
     scene.watched(&receiver).await;
     let (holdfast, caller) = (scene.holdfast.clone(), scene.caller.clone());
     let config = ConfigId(1);
@@ -135,5 +162,5 @@ async fn what_a_switch_was_told_is_listed_and_only_the_newest_is_sent_again() {
     let again = holdfast.ping_again(&caller, config).await.unwrap();
     assert_eq!(again.id, told[0].id);
     assert_eq!(receiver.next().await.path, format!("/hook/{TOKEN}/fail"));
-    scene.stop().await;
+    teller.stop().await;
 }
