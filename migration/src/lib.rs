@@ -24,6 +24,7 @@ mod m20261130_000090_identities;
 mod m20261130_000100_pruned_detail;
 mod m20261130_000110_good_runs;
 mod m20261130_000120_safety_runs;
+mod m20261201_000010_leftovers;
 
 pub struct Migrator;
 
@@ -52,6 +53,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261130_000100_pruned_detail::Migration),
             Box::new(m20261130_000110_good_runs::Migration),
             Box::new(m20261130_000120_safety_runs::Migration),
+            Box::new(m20261201_000010_leftovers::Migration),
         ]
     }
 }

@@ -30,9 +30,6 @@ impl Holdfast {
     /// then brings the job again.
     pub async fn back_up(&self, id: RunId, attempt: u32) -> Result<()> {
         let (run, _) = self.log().load::<Run>(id.0).await?;
-        if run.status.is_over() {
-            return Ok(self.discard_abandoned(&run).await?);
-        }
         let waiting = matches!(run.status, RunStatus::Queued | RunStatus::Waiting);
         if !waiting || run.next_attempt() != attempt {
             return Ok(());
@@ -242,10 +239,29 @@ impl Holdfast {
         }
     }
 
+    /// Removes what a run that is over may have left in its target. `Err` brings the job back.
+    pub async fn remove_leftovers(&self, id: RunId) -> Result<()> {
+        let (run, _) = self.log().load::<Run>(id.0).await?;
+        if !run.leftovers_due {
+            return Ok(());
+        }
+        self.discard_abandoned(&run).await?;
+        let cause = Cause::system(job_name(id));
+        self.log()
+            .execute::<Run>(cause, id.0, RunCommand::ConfirmLeftoversRemoved)
+            .await?;
+        Ok(())
+    }
+
     /// Removes what earlier attempts may have left. Repeating it is harmless.
     pub(super) async fn discard_abandoned(&self, run: &Run) -> Result<(), Failure> {
         for (spec, key) in &run.abandoned {
-            let target = self.target(spec).await?;
+            // This may come late, and a name that looked free may have been given away since.
+            let later = runs::has_later_owner(self.db(), run.id, key).await;
+            if later.map_err(internal)? {
+                continue;
+            }
+            let target = self.target_of_run(run.config, &spec.first_target()).await?;
             backup::discard(&*target, &Key::parse(key)?).await?;
         }
         Ok(())
@@ -333,8 +349,6 @@ impl Holdfast {
             .execute::<Run>(Cause::system(job_name(id)), id.0, command)
             .await;
         match result {
-            // What could not be removed brings the job back.
-            Ok(run) if run.status.is_over() => Ok(self.discard_abandoned(&run).await?),
             Ok(_) => Ok(()),
             // Somebody else ended the attempt meanwhile; its word counts.
             Err(LogError::Refused(Refusal::Stale { .. })) => Ok(()),

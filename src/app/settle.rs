@@ -129,6 +129,9 @@ impl Holdfast {
         let Ok(run) = told else {
             return Ok(false); // queued or waiting: nothing was at work
         };
+        if run.status.is_over() {
+            return Ok(true); // a job of its own removes what it left
+        }
         match timeout(TARGET_PATIENCE, self.discard_abandoned(&run)).await {
             Ok(Ok(())) => {}
             Ok(Err(failure)) => {

@@ -84,6 +84,8 @@ pub struct Run {
     pub obligations: Vec<Obligation>,
     /// Keys that attempts without success may have left something under.
     pub abandoned: Vec<(ConfigSpec, String)>,
+    /// The run is over, and what may lie under those keys is still to be removed.
+    pub leftovers_due: bool,
     pub cancel_requested: bool,
     /// In the order of the pin's further targets, once the run is a success.
     pub copies: Vec<CopyState>,
@@ -173,6 +175,10 @@ impl Aggregate for Run {
                 failure,
                 retry_at,
             } => self.fail(attempt, failure, retry_at),
+            RunCommand::GiveUp { attempt, failure } => {
+                self.must_run(attempt)?;
+                Ok(vec![RunEvent::Failed { attempt, failure }])
+            }
             RunCommand::Interrupt {
                 attempt,
                 counts,
@@ -181,8 +187,13 @@ impl Aggregate for Run {
             RunCommand::Cancel => self.cancel(),
             RunCommand::ConfirmCancelled { attempt } => {
                 self.must_run(attempt)?;
-                Ok(vec![RunEvent::Cancelled {}])
+                Ok(self.ending(RunEvent::Cancelled {}))
             }
+            RunCommand::ConfirmLeftoversRemoved => Ok(if self.leftovers_due {
+                vec![RunEvent::LeftoversRemoved {}]
+            } else {
+                vec![]
+            }),
             RunCommand::Expire { rule } => self.let_go(RunEvent::Expired { rule }),
             RunCommand::Discard => self.let_go(RunEvent::Discarded {}),
             RunCommand::ConfirmPruned => match (self.expired, self.pruned) {
@@ -275,6 +286,11 @@ impl Aggregate for Run {
                 self.status = RunStatus::Cancelled;
                 self.abandon();
             }
+            RunEvent::LeftoversDue {} => self.leftovers_due = true,
+            RunEvent::LeftoversRemoved {} => {
+                self.leftovers_due = false;
+                self.abandoned.clear();
+            }
             RunEvent::Expired { .. } | RunEvent::Discarded {} => self.expired = true,
             RunEvent::Pruned {} => self.pruned = true,
             RunEvent::DeletionRefused { refused, .. } => self.refusals = *refused,
@@ -336,23 +352,23 @@ impl Run {
             self.must_run(attempt)?;
         }
         if self.cancel_requested {
-            return Ok(vec![RunEvent::Cancelled {}]);
+            return Ok(self.ending(RunEvent::Cancelled {}));
         }
         let last = self.failures + 1 >= MAX_FAILURES;
-        Ok(vec![match retry_at {
-            Some(retry_at) if failure.is_temporary() && !last => RunEvent::RetryScheduled {
+        Ok(match retry_at {
+            Some(retry_at) if failure.is_temporary() && !last => vec![RunEvent::RetryScheduled {
                 attempt,
                 failure,
                 retry_at,
-            },
-            _ => RunEvent::Failed { attempt, failure },
-        }])
+            }],
+            _ => self.ending(RunEvent::Failed { attempt, failure }),
+        })
     }
 
     fn interrupt(&self, attempt: u32, counts: bool, why: String) -> Result<Vec<RunEvent>, Refusal> {
         self.must_run(attempt)?;
         if self.cancel_requested {
-            return Ok(vec![RunEvent::Cancelled {}]);
+            return Ok(self.ending(RunEvent::Cancelled {}));
         }
         let interrupted = RunEvent::Interrupted {
             attempt,
@@ -364,7 +380,8 @@ impl Run {
                 format!("the server died {MAX_FAILURES} times during this run"),
                 "Look at the server's log before you run it again.",
             );
-            return Ok(vec![interrupted, RunEvent::Failed { attempt, failure }]);
+            let end = self.ending(RunEvent::Failed { attempt, failure });
+            return Ok([vec![interrupted], end].concat());
         }
         Ok(vec![interrupted])
     }
@@ -373,7 +390,8 @@ impl Run {
         match self.status {
             RunStatus::Absent => Err(Refusal::NotFound("the run".into())),
             RunStatus::Queued | RunStatus::Waiting => {
-                Ok(vec![RunEvent::CancelRequested {}, RunEvent::Cancelled {}])
+                let end = self.ending(RunEvent::Cancelled {});
+                Ok([vec![RunEvent::CancelRequested {}], end].concat())
             }
             RunStatus::Running if self.cancel_requested => Ok(vec![]),
             RunStatus::Running => Ok(vec![RunEvent::CancelRequested {}]),
@@ -384,6 +402,13 @@ impl Run {
                 self.status.name()
             ))),
         }
+    }
+
+    /// An end without success, after which no attempt comes that would tidy up after the others.
+    fn ending(&self, end: RunEvent) -> Vec<RunEvent> {
+        let may_have_left = self.pin.is_some() || !self.abandoned.is_empty();
+        let due = may_have_left.then_some(RunEvent::LeftoversDue {});
+        std::iter::once(end).chain(due).collect()
     }
 
     /// From that event on nobody may count on the artifact.

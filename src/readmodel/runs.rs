@@ -7,9 +7,10 @@ use sea_orm::entity::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use self::queries::{
-    Filter, count_good, get, has_key, kept, keys, list, longest_unseen, newest_ended,
-    newest_success, newest_triggered, requested_as, to_copy, to_prune, unfinished, unfinished_of,
-    unfinished_of_configs, verifying, with_artifact, with_damage, with_obligations,
+    Filter, count_good, get, has_key, has_later_owner, kept, keys, list, longest_unseen,
+    newest_ended, newest_success, newest_triggered, requested_as, to_copy, to_prune, unfinished,
+    unfinished_of, unfinished_of_configs, verifying, with_artifact, with_damage, with_leftovers,
+    with_obligations,
 };
 use super::{table::ReadModel, to_json};
 use crate::{
@@ -92,6 +93,8 @@ pub struct Model {
     pub verification: Option<String>,
     /// When a good artifact was last looked at, or tried to: rolling verification goes by it.
     pub looked_at: Option<i64>,
+    /// What it may have left in its target is still to be removed.
+    pub leftovers_due: bool,
 }
 
 /// What a verification came to.
@@ -151,7 +154,7 @@ pub struct Runs;
 impl ReadModel for Runs {
     type Entity = Entity;
     const NAME: &'static str = "backup_runs";
-    const VERSION: i32 = 5;
+    const VERSION: i32 = 6;
 
     fn key(event: &Recorded) -> Option<i64> {
         (event.stream.kind == StreamKind::Run).then_some(event.stream.id)
@@ -230,6 +233,7 @@ fn requested(run: RunId, app: AppId, config: ConfigId, trigger: &str, at: i64) -
         verify_at: None,
         verification: None,
         looked_at: None,
+        leftovers_due: false,
     }
 }
 
@@ -330,6 +334,8 @@ impl Model {
                 self.finish("cancelled", at);
                 self.clear_failure();
             }
+            RunEvent::LeftoversDue {} => self.leftovers_due = true,
+            RunEvent::LeftoversRemoved {} => self.leftovers_due = false,
             RunEvent::Expired { .. } | RunEvent::Discarded {} => {
                 self.expired_at = Some(at);
                 self.verifying = None;

@@ -128,6 +128,7 @@ pub fn run(id: i64) -> runs::Model {
         verify_at: None,
         verification: None,
         looked_at: None,
+        leftovers_due: false,
     }
 }
 

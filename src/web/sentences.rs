@@ -190,6 +190,10 @@ fn of_run(event: &RunEvent) -> String {
         }
         RunEvent::CancelRequested {} => "Cancel requested".to_owned(),
         RunEvent::Cancelled {} => "Backup cancelled".to_owned(),
+        RunEvent::LeftoversDue {} => {
+            "What it may have left in its target is to be removed".to_owned()
+        }
+        RunEvent::LeftoversRemoved {} => "Nothing of it is left in its target".to_owned(),
         RunEvent::CopyRequested { copy } => format!("Copy {} requested", copy + 1),
         RunEvent::CopyMade { copy, .. } => format!("Copy {} made", copy + 1),
         RunEvent::CopyFailed { copy, failure, .. } => format!(

@@ -74,6 +74,7 @@ fn after_run(run: RunId, change: &RunEvent) -> Vec<Order> {
             vec![Order::now(Job::BackUp { run, attempt })]
         }
         RunEvent::Succeeded { .. } => vec![Order::now(Job::Retain { run })],
+        RunEvent::LeftoversDue {} => vec![Order::now(Job::RemoveLeftovers { run })],
         RunEvent::CopyRequested { copy } => vec![Order::now(copy_out(run, *copy, 0))],
         RunEvent::CopyFailed {
             copy,
@@ -198,6 +199,11 @@ pub fn prune(row: &runs::Model) -> Order {
         run: row.run_id(),
         refused: 0,
     })
+}
+
+/// What a run that is over may have left.
+pub fn remove_leftovers(row: &runs::Model) -> Order {
+    Order::now(Job::RemoveLeftovers { run: row.run_id() })
 }
 
 /// The verification that a run's artifact waits for.

@@ -96,6 +96,10 @@ pub enum Job {
         run: RunId,
         refused: u32,
     },
+    /// Removes what a run that is over may have left in its target.
+    RemoveLeftovers {
+        run: RunId,
+    },
     /// Reads the run's artifact again and judges it.
     Verify {
         run: RunId,
@@ -112,7 +116,7 @@ impl Job {
             | Self::Undo { .. }
             | Self::Forget { .. } => &RESTORES,
             Self::Copy { .. } => &COPIES,
-            Self::Retain { .. } | Self::Prune { .. } => &UPKEEP,
+            Self::Retain { .. } | Self::Prune { .. } | Self::RemoveLeftovers { .. } => &UPKEEP,
             Self::Verify { .. } => &VERIFICATIONS,
         }
     }
@@ -128,6 +132,7 @@ impl Job {
             Self::Copy { run, copy, attempt } => format!("copy-{run}-{copy}:{attempt}"),
             Self::Retain { run } => format!("retain-{run}"),
             Self::Prune { run, refused } => format!("prune-{run}:{refused}"),
+            Self::RemoveLeftovers { run } => format!("leftovers-{run}"),
             Self::Verify { run, verification } => format!("verify-{run}:{verification}"),
         }
     }
@@ -148,6 +153,7 @@ impl Job {
                 error_span!("copy", run = run.0, copy = copy + 1, attempt)
             }
             Self::Prune { run, .. } => error_span!("prune", run = run.0),
+            Self::RemoveLeftovers { run } => error_span!("leftovers", run = run.0),
             Self::Verify { run, .. } => error_span!("verify", run = run.0),
         }
     }
@@ -164,6 +170,7 @@ impl Job {
             Self::Copy { run, copy, attempt } => holdfast.copy_out(run, copy, attempt).await,
             Self::Retain { run } => holdfast.retain(run).await,
             Self::Prune { run, .. } => holdfast.prune(run).await,
+            Self::RemoveLeftovers { run } => holdfast.remove_leftovers(run).await,
             Self::Verify { run, verification } => holdfast.verify(run, verification).await,
         }
     }

@@ -79,6 +79,8 @@ pub async fn refill(log: &Log) -> Result<(), LogError> {
             orders.extend(runs::verifying(tx).await?.iter().map(flow::verify));
             orders.extend(runs::to_copy(tx).await?.iter().flat_map(flow::copies));
             orders.extend(runs::to_prune(tx).await?.iter().map(flow::prune));
+            let left = runs::with_leftovers(tx).await?;
+            orders.extend(left.iter().map(flow::remove_leftovers));
             let newest = overview::newest_successes(tx).await?;
             orders.extend(newest.iter().map(flow::retain));
             for order in orders {

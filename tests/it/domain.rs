@@ -163,6 +163,62 @@ fn promise_07_cancel_is_taken_at_once_and_confirmed_by_the_worker() {
 }
 
 #[test]
+fn leftovers_outlive_the_run_until_they_are_removed() {
+    let cancelled = || RunCommand::ConfirmCancelled { attempt: 1 };
+    let permanent = || fail(1, Failure::permanent("x", ""));
+    let interrupt = |attempt| RunCommand::Interrupt {
+        attempt,
+        counts: true,
+        why: "x".into(),
+    };
+    let mut died = vec![request()];
+    died.extend((1..=MAX_FAILURES).flat_map(|attempt| [start(attempt), interrupt(attempt)]));
+    for (commands, left) in [
+        (vec![request(), start(1), permanent()], 1),
+        (
+            vec![request(), start(1), RunCommand::Cancel, cancelled()],
+            1,
+        ),
+        (
+            vec![request(), start(1), RunCommand::Cancel, interrupt(1)],
+            1,
+        ),
+        // Between two attempts.
+        (
+            vec![request(), start(1), interrupt(1), RunCommand::Cancel],
+            1,
+        ),
+        (died, MAX_FAILURES as usize),
+    ] {
+        let mut run = run_after(commands);
+        assert!(run.status.is_over() && run.leftovers_due, "{run:?}");
+        assert_eq!(run.abandoned.len(), left);
+        let confirm = || RunCommand::ConfirmLeftoversRemoved;
+        assert_eq!(tell(&mut run, confirm()).unwrap().len(), 1);
+        assert_eq!(
+            tell(&mut run, confirm()).unwrap().len(),
+            0,
+            "harmless again"
+        );
+        assert!(!run.leftovers_due && run.abandoned.is_empty());
+    }
+    // Nothing was begun; or it went well in the end; or nobody knows whether it did.
+    let lost = RunCommand::GiveUp {
+        attempt: 1,
+        failure: samples::failure(),
+    };
+    for commands in [
+        vec![request(), permanent()],
+        vec![request(), RunCommand::Cancel],
+        vec![request(), start(1), interrupt(1), start(2), succeed(2)],
+        vec![request(), start(1), lost],
+    ] {
+        let run = run_after(commands);
+        assert!(run.status.is_over() && !run.leftovers_due, "{run:?}");
+    }
+}
+
+#[test]
 fn an_obligation_outlives_the_run_until_it_is_settled() {
     let obligation = Obligation::Start {
         ends_by: None,

@@ -31,6 +31,7 @@ mod golden;
 mod hooks;
 mod house;
 mod labelled;
+mod leftovers;
 mod lines;
 mod log;
 mod mongo;

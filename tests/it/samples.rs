@@ -286,6 +286,8 @@ pub fn all() -> Vec<Event> {
         },
         RunEvent::CancelRequested {},
         RunEvent::Cancelled {},
+        RunEvent::LeftoversDue {},
+        RunEvent::LeftoversRemoved {},
         RunEvent::Expired {
             rule: Retention::Count { count: 7 },
         },

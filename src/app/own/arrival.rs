@@ -31,10 +31,9 @@ impl Holdfast {
                         continue; // not begun, or what failed of it was over: it is tried again
                     }
                     let (run, _) = unit.load::<Run>(row.id).await?;
-                    let command = RunCommand::Fail {
+                    let command = RunCommand::GiveUp {
                         attempt: run.attempt,
                         failure: cut_off(),
-                        retry_at: None,
                     };
                     unit.execute::<Run>(row.id, command).await?;
                 }

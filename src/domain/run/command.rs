@@ -54,6 +54,11 @@ pub enum RunCommand {
         failure: Failure,
         retry_at: Option<DateTime<Utc>>,
     },
+    /// Nobody knows how the attempt ended: what it stored, if anything, may be good, and stays.
+    GiveUp {
+        attempt: u32,
+        failure: Failure,
+    },
     /// The attempt ended without an outcome: a crash (`counts`) or a graceful stop.
     Interrupt {
         attempt: u32,
@@ -65,6 +70,8 @@ pub enum RunCommand {
     ConfirmCancelled {
         attempt: u32,
     },
+    /// The run is over, and nothing of its attempts is in the target any more.
+    ConfirmLeftoversRemoved,
     /// Retention lets the artifact go: from here on nobody may count on it.
     Expire {
         rule: Retention,

@@ -66,6 +66,12 @@ pub enum RunEvent {
     CancelRequested {},
     #[serde(rename = "run.cancelled")]
     Cancelled {},
+    /// It is over without success, and its attempts may have left something in the target; the removal
+    /// follows. Runs that ended before there was this event have none: nothing more is done about them.
+    #[serde(rename = "run.leftovers_due")]
+    LeftoversDue {},
+    #[serde(rename = "run.leftovers_removed")]
+    LeftoversRemoved {},
     /// The rule, as it was, let the artifact go; its deletion follows.
     #[serde(rename = "run.expired")]
     Expired { rule: Retention },

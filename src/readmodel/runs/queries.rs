@@ -68,6 +68,29 @@ pub async fn with_obligations(db: &impl ConnectionTrait) -> Result<Vec<Model>, D
         .await
 }
 
+/// Runs that are over and may have left something in their target.
+pub async fn with_leftovers(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        // In the words of the partial index: a bound value would not be known to fit it.
+        .filter(Expr::cust("leftovers_due"))
+        .order_by_asc(Column::Id)
+        .all(db)
+        .await
+}
+
+/// Whether a later run stores, or stored, under that key.
+pub async fn has_later_owner(
+    db: &impl ConnectionTrait,
+    run: RunId,
+    key: &str,
+) -> Result<bool, DbErr> {
+    let later = Entity::find()
+        .filter(Column::Id.gt(run.0))
+        .filter(Column::Pin.contains(key));
+    let mut later = later.all(db).await?.into_iter();
+    Ok(later.any(|row| row.pin().is_some_and(|pin| pin.key == key)))
+}
+
 /// The unfinished run of that config, if any.
 pub async fn unfinished_of(
     db: &impl ConnectionTrait,
