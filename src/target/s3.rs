@@ -108,11 +108,10 @@ impl Target for S3 {
     }
 
     async fn delete(&self, key: &Key) -> Result<(), TargetError> {
+        // A put that was dropped may still be at work at taking itself back, and may not succeed.
+        let _turn = turns::wait(&self.0.place(key)).await;
         self.0.remove(key).await?;
-        match turns::free(&self.0.place(key)) {
-            Some(_turn) => clean::abort_at(&self.0, key).await,
-            None => Ok(()),
-        }
+        clean::abort_at(&self.0, key).await
     }
 
     async fn check(&self) -> Result<(), TargetError> {

@@ -45,6 +45,9 @@ pub enum Operation {
     Abort,
     Get,
     Head,
+    /// A list of open uploads.
+    Uploads,
+    /// Whatever else there is, lists of open uploads included.
     Other,
 }
 
@@ -63,7 +66,7 @@ pub enum Trouble {
     ErrorInSuccess,
     /// It is carried out, and the connection breaks before the answer.
     LoseAnswer,
-    /// Of a list: it says that it goes on, and not where.
+    /// Of a list: after what it names, it says that it goes on, and not where.
     BreaksOff,
 }
 
@@ -263,16 +266,24 @@ fn operation(request: &Request<Incoming>) -> Operation {
         Method::POST => Operation::Create,
         Method::DELETE if has_upload => Operation::Abort,
         Method::GET if is_object && !has_upload => Operation::Get,
+        Method::GET if lists_uploads(request) => Operation::Uploads,
         Method::HEAD => Operation::Head,
         _ => Operation::Other,
     }
+}
+
+fn lists_uploads(request: &Request<Incoming>) -> bool {
+    let mut words = request.uri().query().unwrap_or_default().split('&');
+    words.any(|word| word.split('=').next() == Some("uploads"))
 }
 
 fn take(faults: &Mutex<Vec<Fault>>, about: About, operation: Operation) -> Option<Trouble> {
     let mut faults = faults.lock().unwrap();
     let meant = |wanted: Operation| {
         let is_part = matches!(operation, Operation::PartOf(_));
-        wanted == operation || (wanted == Operation::Part && is_part)
+        wanted == operation
+            || (wanted == Operation::Part && is_part)
+            || (wanted == Operation::Other && operation == Operation::Uploads)
     };
     let (_, _, trouble, left) = faults
         .iter_mut()
@@ -327,7 +338,14 @@ async fn answer(
             Ok(told(200, "InternalError"))
         }
         Some(Trouble::BreaksOff) => {
-            let page = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>";
+            let page = pass(request).await?.into_body().collect().await;
+            let page = page.map_err(|_| broken())?.to_bytes();
+            let page = String::from_utf8_lossy(&page);
+            let (whole, broken) = ["false", "true"]
+                .map(|says| format!("<IsTruncated>{says}</IsTruncated>"))
+                .into();
+            assert!(page.contains(&whole), "{page}");
+            let page = page.replace(&whole, &broken);
             Ok(Response::new(s3s::Body::from(Bytes::from(page))))
         }
         Some(Trouble::LoseAnswer) => {

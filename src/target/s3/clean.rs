@@ -60,53 +60,76 @@ pub async fn abort(store: &Store, key: &Key, upload: &str) -> Result<(), TargetE
     Ok(())
 }
 
-/// Ends what is open under this very key and nobody in this process works at.
+/// Ends what is open under this very key. The caller has its turn.
 pub async fn abort_at(store: &Store, key: &Key) -> Result<(), TargetError> {
-    for (found, upload) in open(store, &store.object(key)).await? {
+    let open = open(store, &store.object(key)).await;
+    for (found, upload) in open.named {
         if found == *key {
             abort(store, key, &upload).await?;
         }
     }
-    Ok(())
+    open.whole
 }
 
 /// Ends all that is open under our prefix and nobody in this process works at; the keys of those.
 pub async fn sweep(store: &Store) -> Result<Vec<String>, TargetError> {
     let mut swept = Vec::new();
-    for (key, upload) in open(store, &store.bucket().prefix).await? {
+    let open = open(store, &store.bucket().prefix).await;
+    for (key, upload) in open.named {
         if let Some(_turn) = turns::free(&store.place(&key)) {
             abort(store, &key, &upload).await?;
             swept.push(key.to_string());
         }
     }
-    Ok(swept)
+    open.whole.map(|()| swept)
 }
 
-/// Open uploads whose objects' names begin so; none where the store cannot tell.
-async fn open(store: &Store, start: &str) -> Result<Vec<(Key, String)>, TargetError> {
-    let (mut found, mut after) = (Vec::new(), (None, None));
+/// Open uploads, as far as a store named them: what it did name is ended also when there are more.
+struct Open {
+    named: Vec<(Key, String)>,
+    /// Why these may not be all.
+    whole: Result<(), TargetError>,
+}
+
+/// Those whose objects' names begin so; none where the store cannot tell.
+async fn open(store: &Store, start: &str) -> Open {
+    let mut named = Vec::new();
+    let whole = gather(store, start, &mut named).await;
+    Open { named, whole }
+}
+
+async fn gather(
+    store: &Store,
+    start: &str,
+    named: &mut Vec<(Key, String)>,
+) -> Result<(), TargetError> {
+    let mut after = (None, None);
     loop {
         let list = store.client().list_multipart_uploads();
         let list = list.bucket(&store.bucket().name).prefix(start);
         let list = list.set_key_marker(after.0.clone());
         let page = match list.set_upload_id_marker(after.1.clone()).send().await {
             Ok(page) => page,
-            Err(error) if is_unknown(&error) => return Ok(found),
+            Err(error) if is_unknown(&error) => return Ok(()),
             Err(error) => return Err(store.told(start, &error)),
         };
         for upload in page.uploads() {
             let object = upload.key().unwrap_or_default();
             let key = object.strip_prefix(store.bucket().prefix.as_str());
             if let (Some(Ok(key)), Some(id)) = (key.map(Key::parse), upload.upload_id()) {
-                found.push((key, id.to_owned()));
+                named.push((key, id.to_owned()));
             }
+        }
+        if page.is_truncated() != Some(true) {
+            return Ok(());
         }
         let next = (
             page.next_key_marker().map(str::to_owned),
             page.next_upload_id_marker().map(str::to_owned),
         );
-        if page.is_truncated() != Some(true) || next == after || next.0.is_none() {
-            return Ok(found);
+        // To take it for the whole would be to leave open, and to pay for, whatever comes after.
+        if next == after || next.0.is_none() {
+            return Err(store.unavailable("its list of open uploads breaks off"));
         }
         after = next;
     }

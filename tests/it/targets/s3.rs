@@ -251,6 +251,49 @@ async fn deleting_ends_what_is_open_under_this_key_alone() {
     assert_eq!(left, others.map(|key| format!("upload of {key}")));
 }
 
+/// What it names is ended all the same; what it does not name is not called ended because of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_open_uploads_that_breaks_off_is_an_error() {
+    let bucket = Bucket::serve();
+    let target = open(&bucket);
+    let name = key("shop/1/a");
+    for sweeps in [false, true] {
+        bucket.plant_upload(name.as_str());
+        bucket.inject(Operation::Uploads, Trouble::BreaksOff, 1);
+        let end = async || {
+            if sweeps {
+                target.sweep().await.map(drop)
+            } else {
+                target.delete(&name).await
+            }
+        };
+        let error = end().await.unwrap_err();
+        assert!(error.is_temporary(), "{error}");
+        assert!(bucket.contents().is_empty(), "{:?}", bucket.contents());
+        end().await.unwrap();
+    }
+}
+
+/// A put that was dropped takes itself back, and cannot: whoever deletes waits for that, and then does it.
+#[tokio::test(flavor = "multi_thread")]
+async fn deleting_does_not_rely_on_a_put_that_takes_itself_back() {
+    let bucket = Bucket::serve();
+    let target = open(&bucket);
+    let name = key("shop/1/a");
+    bucket.inject(Operation::PartOf(1), Trouble::Silence, 1);
+    let bytes = sample(LARGE);
+    let mut put = target.put(&name, body(&bytes, 1 << 20), None);
+    while !bucket.seen().contains(&Operation::PartOf(1)) {
+        assert!(futures_util::poll!(&mut put).is_pending());
+        tokio::task::yield_now().await;
+    }
+    // As often as the put asks for it, each time with all the tries of a client.
+    bucket.inject(Operation::Abort, Trouble::Busy, 8);
+    drop(put);
+    target.delete(&name).await.unwrap();
+    assert!(bucket.contents().is_empty(), "{:?}", bucket.contents());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn reading_that_stalls_or_breaks_is_an_error() {
     let bucket = Bucket::serve();
