@@ -203,9 +203,9 @@ impl Holdfast {
         })
     }
 
-    /// Waits for what a restore of a service of this config left half done, because until that is in
-    /// order the database may be closed, or not the one that it should be; and for whoever works on one
-    /// of the containers.
+    /// Waits for a restore of a service of this config that is at work or left it half done, because until
+    /// that is in order the database may be closed, or not the one that it should be; and for whoever works
+    /// on one of the containers. A restore at work waits for nobody, so that nobody here waits for himself.
     pub(super) async fn until_free(
         &self,
         config: ConfigId,
@@ -224,7 +224,7 @@ impl Holdfast {
         Ok(())
     }
 
-    /// Whether no restore of a service of this config is half done.
+    /// Whether no restore of a service of this config is at work or half done.
     pub(super) async fn is_settled(&self, app: i64, spec: &ConfigSpec) -> Result<bool, Failure> {
         let hooked = spec.pre_hooks.iter().chain(&spec.post_hooks);
         let mut services: BTreeSet<&str> = hooked.map(|hook| hook.service.as_str()).collect();

@@ -2,7 +2,10 @@
 //! the container engine here except to start what must run again, so that all is settled within
 //! seconds even while the engine is away; the rest is durable work for the queue.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use tokio::time::timeout;
@@ -171,21 +174,26 @@ impl Holdfast {
     /// Starts what hooks stopped and could not start again. Asked again and again by the clock until
     /// the engine did it. How many were started.
     pub async fn settle_obligations(&self) -> Result<usize> {
-        let restores = readmodel::restores::unfinished(self.db()).await?;
-        let mut owed = BTreeSet::new();
+        let mut owed = BTreeMap::<_, BTreeSet<_>>::new();
         for row in readmodel::runs::with_obligations(self.db()).await? {
             for obligation in row.obligations() {
-                let half_restored = restores
-                    .iter()
-                    .any(|restore| restore.unsettles(row.app_id, obligation.service()));
-                if !half_restored {
-                    owed.insert(obligation.container().to_owned());
-                }
+                let services = owed.entry(obligation.container().to_owned());
+                let service = obligation.service().to_owned();
+                services.or_default().insert((row.app_id, service));
             }
         }
-        let starts = owed.iter().map(|container| async move {
+        let starts = owed.iter().map(|(container, services)| async move {
             // Whoever works on it knows better whether it may run.
             let _turn = self.free_turn(container)?;
+            // Under the turn: no restore begins meanwhile.
+            match self.is_half_restored(services).await {
+                Ok(false) => {}
+                Ok(true) => return None,
+                Err(error) => {
+                    tracing::warn!(%error, container, "it is not known whether it may run");
+                    return None;
+                }
+            }
             match timeout(START_PATIENCE, self.start_owed(container, false)).await {
                 Ok(Ok(found)) => return Some(usize::from(found == Found::Stopped)),
                 Ok(Err(error)) => tracing::warn!(%error, container, "cannot start it again yet"),
@@ -194,6 +202,15 @@ impl Holdfast {
             None
         });
         Ok(join_all(starts).await.into_iter().flatten().sum())
+    }
+
+    async fn is_half_restored(&self, services: &BTreeSet<(i64, String)>) -> Result<bool> {
+        let restores = readmodel::restores::unfinished(self.db()).await?;
+        let unsettles = |(app, service): &(i64, String)| {
+            let mut restores = restores.iter();
+            restores.any(|restore| restore.unsettles(*app, service))
+        };
+        Ok(services.iter().any(unsettles))
     }
 
     /// Starts a container and tells every run that owes it. The caller has the turn at it. `ended`:

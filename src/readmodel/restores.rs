@@ -242,9 +242,11 @@ impl Model {
         self.settling || self.status == "undoing"
     }
 
-    /// Left this service half done.
+    /// May have left this service half done. One that is at work may have lost its worker, and its turn at
+    /// the container with it, before anybody could say so; until its end is told, nobody knows.
     pub fn unsettles(&self, app: i64, service: &str) -> bool {
-        self.is_unsettled() && self.app_id == app && self.service == service
+        let unknown = self.is_unsettled() || self.status == "running";
+        unknown && self.app_id == app && self.service == service
     }
 
     pub fn upload(&self) -> Option<Upload> {

@@ -252,6 +252,54 @@ async fn kill_at(house: &House, bed: &Bed, wanted: &str) {
     }
 }
 
+/// The restore has changed the service, its worker has ended, and the log has taken no word of how: whether
+/// that is all of it, nobody has looked yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_waits_until_a_restore_whose_worker_ended_is_settled() {
+    let (_bed, house, config) = open("half").await;
+    let run = house.back_up(config).await.run_id();
+    let db = house.holdfast.log().db();
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON events WHEN NEW.name IN \
+                  ('restore.succeeded', 'restore.failed', 'restore.interrupted') \
+                  BEGIN SELECT RAISE(ABORT, 'disk I/O error'); END";
+    db.execute_unprepared(refuse).await.unwrap();
+    let mut live = house.holdfast.log().live();
+    let ask = house
+        .holdfast
+        .request_restore(&house.caller, run, RestoreInput::default());
+    let restore = ask.await.unwrap();
+    let backup = loop {
+        let event = live.recv().await.unwrap();
+        if let Event::Restore(RestoreEvent::StepBegun { .. }) = &event.event {
+            break house.request(config).await;
+        }
+    };
+    let at_work = || {
+        let mut workers = house.workers().into_iter();
+        workers.any(|worker| worker.queue == "restore" && worker.busy > 0)
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while at_work() {
+        assert!(Instant::now() < deadline, "{:?}", house.workers());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let began = house.run_when(backup, |run| run.status != "queued");
+    let began = tokio::time::timeout(Duration::from_millis(700), began).await;
+    let settled = house
+        .holdfast
+        .restore(&house.caller, restore)
+        .await
+        .unwrap();
+    assert_eq!(settled.status, "running", "by the log, and nobody is at it");
+    assert!(began.is_err(), "it began meanwhile: {began:?}");
+
+    db.execute_unprepared("DROP TRIGGER refuse").await.unwrap();
+    house.holdfast.settle_forsaken().await.unwrap();
+    assert_eq!(house.restore_over(restore).await.status, "success");
+    assert_eq!(house.run_over(backup).await.status, "success");
+    house.close().await;
+}
+
 /// The container dies in the middle of a restore and of an undo, and comes back later: the database
 /// is open again then, with what belongs there, and nothing is left beside it.
 #[tokio::test(flavor = "multi_thread")]
