@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{
     client::{Client, Info},
+    diskless::{self, Diskless},
     errors,
     layout::Layout,
 };
@@ -18,9 +19,6 @@ use crate::{
 const MARK: usize = 40;
 /// Length of the checksum at the end of an RDB file.
 const CHECKSUM: usize = 8;
-
-/// The setting that makes the server send its data without writing them to its disk first.
-const DISKLESS: &str = "repl-diskless-sync";
 
 /// Looks without touching anything.
 pub async fn probe(site: &Site) -> Result<Probe, StrategyError> {
@@ -78,10 +76,11 @@ pub async fn backup(site: &Site, sink: &mut dyn Sink) -> Result<Dumped, Strategy
             "a restore into this service would be refused: {error}"
         ));
     }
-    let to_disk = diskless(&client).await?;
-    if to_disk == Some(true) && !switch(&client, "yes").await? {
+    let diskless = Diskless::on(&client, &info).await?;
+    if diskless == Diskless::Refused {
         warnings.push(format!(
-            "the server wrote its dump file for this backup, because {DISKLESS} is off and may not be switched on"
+            "the server wrote its dump file for this backup, because {} is off and may not be switched on",
+            diskless::SETTING
         ));
     }
     let command = client.command(["--rdb", "-"]);
@@ -90,10 +89,7 @@ pub async fn backup(site: &Site, sink: &mut dyn Sink) -> Result<Dumped, Strategy
         pump(&client, session, sink).await
     });
     let result = dump.await;
-    if to_disk == Some(true) {
-        // Best effort: a server that is gone has forgotten it anyway.
-        let _ = switch(&client.uncancelled(), "no").await;
-    }
+    diskless.back(&client.uncancelled()).await;
     if !result? {
         warnings.push(
             "the server leaves out checksums (rdbchecksum no), so damage to this backup could go unnoticed".to_owned(),
@@ -102,21 +98,8 @@ pub async fn backup(site: &Site, sink: &mut dyn Sink) -> Result<Dumped, Strategy
     Ok(Dumped { warnings })
 }
 
-/// Whether the server would write to its disk; `None` when it does not say.
-async fn diskless(client: &Client) -> Result<Option<bool>, StrategyError> {
-    let found = optional(client.settings(&[DISKLESS]).await)?;
-    Ok(found.and_then(|found| found.get(DISKLESS).map(|value| value == "no")))
-}
-
-/// False when the server does not let us.
-async fn switch(client: &Client, value: &str) -> Result<bool, StrategyError> {
-    let words = ["CONFIG", "SET", DISKLESS, value];
-    let answer = optional(client.ask(&words, "setting").await)?;
-    Ok(answer.is_some_and(|answer| answer.trim() == "OK"))
-}
-
 /// What may be forbidden. What fails for other reasons fails.
-fn optional<T>(result: Result<T, StrategyError>) -> Result<Option<T>, StrategyError> {
+pub fn optional<T>(result: Result<T, StrategyError>) -> Result<Option<T>, StrategyError> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(StrategyError::Tool {

@@ -8,6 +8,7 @@
 
 mod by_hand;
 mod client;
+mod diskless;
 mod dump;
 mod errors;
 mod exchange;

@@ -1,6 +1,11 @@
 //! Kinds of servers and of settings: everything comes back, what came later is gone, an undo brings it
 //! back, and all of that is still so after the server was started again.
 
+use async_trait::async_trait;
+use bytes::Bytes;
+use holdfast::strategy::{Sink, SinkClosed};
+use tokio::sync::Notify;
+
 use super::place::{Place, REDIS_7, REDIS_8, VALKEY, redis};
 use crate::workbench::{Backup, Notes, back_up, judge};
 
@@ -126,6 +131,44 @@ async fn every_way_to_keep_data_comes_back() {
             backup.probe.server
         );
     }
+}
+
+/// Takes nothing, and tells that there is something to take.
+#[derive(Default)]
+struct Dam(Notify);
+
+#[async_trait]
+impl Sink for &Dam {
+    async fn write(&mut self, _: Bytes) -> Result<(), SinkClosed> {
+        self.0.notify_one();
+        std::future::pending().await
+    }
+}
+
+/// Nobody is there any more to switch it back, and the next backup finds it as if it were the server's own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setting_that_a_killed_backup_left_is_put_back_by_the_next() {
+    const DISKLESS: &str = "repl-diskless-sync";
+    let place = Place::start(REDIS_7, &[], &["--repl-diskless-sync", "no", "--save", ""]);
+    place.fill(KEYS);
+    let site = place.site().await;
+    let set = || place.cli(&["CONFIG", "GET", DISKLESS]).replace('\n', " ");
+    let dam = Dam::default();
+    let mut sink = &dam;
+    tokio::select! {
+        dumped = redis().backup(&site, &mut sink) => panic!("{dumped:?}"),
+        () = dam.0.notified() => {} // dropped where it is
+    }
+    assert_eq!(set(), format!("{DISKLESS} yes"));
+    for _ in 0..2 {
+        back_up(redis(), &site).await.unwrap();
+        assert_eq!(set(), format!("{DISKLESS} no"));
+    }
+    // Somebody else's stays.
+    place.cli(&["CONFIG", "SET", DISKLESS, "yes"]);
+    back_up(redis(), &site).await.unwrap();
+    assert_eq!(set(), format!("{DISKLESS} yes"));
+    assert_eq!(place.bed.sh("ls -A /dev/shm"), "", "a note is left");
 }
 
 #[tokio::test(flavor = "multi_thread")]
