@@ -11,6 +11,8 @@ mod place;
 mod recorder;
 pub mod script;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod undo;
 
 pub use place::{Found, Place, Why, look, mount_of, out_of_reach};
@@ -147,14 +149,14 @@ impl Swap {
         journal.record(self.step(SWAP, title)).await?;
         self.turn(helper).await?;
         match self.start(site).await {
-            Err(error) if self.purpose == Purpose::Restore && does_not_start(&error) => {
+            Err(error) if does_not_start(&error) => {
                 self.take_back(site, helper, journal, error).await
             }
             started => started,
         }
     }
 
-    /// The restored files do not let the service run, the ones before did.
+    /// The service does not run with what came in, and it did with what was there before.
     async fn take_back(
         &self,
         site: &Site,
@@ -162,23 +164,25 @@ impl Swap {
         journal: &dyn Journal,
         error: StrategyError,
     ) -> Result<(), StrategyError> {
-        let back = Self {
-            incoming: self.incoming.other(),
-            purpose: Purpose::TakeBack,
-            ..self.clone()
+        let (that, those) = match self.purpose {
+            Purpose::Undo => ("the files from before the restore", "the restored ones"),
+            _ => ("the restored files", "those from before"),
         };
-        let title = format!(
-            "{} does not start with the restored files: putting those from before back",
-            site.container.name
-        );
-        journal.record(back.step(SWAP, title)).await?;
+        let name = &site.container.name;
+        let back = self.reversed(Purpose::TakeBack);
+        // What an undo would bring is offered for another one: its step goes on saying that it is kept.
+        let settled_as = match self.purpose {
+            Purpose::Undo => self,
+            _ => &back,
+        };
+        let title = format!("{name} does not start with {that}: putting {those} back");
+        journal.record(settled_as.step(SWAP, title)).await?;
         site.stop_service().await?;
         back.turn(helper).await?;
         back.start(site).await?;
         Err(StrategyError::Tool {
-            message: "the service does not start with the restored files".to_owned(),
-            hint: "The files from before are in use again; its own log may say what it misses."
-                .to_owned(),
+            message: format!("the service does not start with {that}"),
+            hint: format!("In use again are {those}; its own log may say what it misses."),
             detail: error.to_string(),
             temporary: false,
         })
@@ -214,13 +218,18 @@ impl Swap {
         Ok(())
     }
 
+    /// The two sides exchanged.
+    fn reversed(&self, purpose: Purpose) -> Self {
+        Self {
+            incoming: self.incoming.other(),
+            purpose,
+            ..self.clone()
+        }
+    }
+
     /// What is set aside now that this was done: its data is the swap that puts it back.
     pub async fn kept(&self, helper: &Site) -> Kept {
-        let back = Self {
-            incoming: self.incoming.other(),
-            purpose: Purpose::Undo,
-            ..self.clone()
-        };
+        let back = self.reversed(Purpose::Undo);
         Kept {
             title: format!("{} as it was before, in {}", self.subject, self.folder),
             size: script::size(helper, &back).await,

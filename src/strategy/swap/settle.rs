@@ -1,7 +1,10 @@
 //! What was begun and did not end: as before, or done.
 
-use super::{Purpose, STOP, SWAP, Swap, script};
-use crate::strategy::{Kept, Settled, Site, Step, StrategyError, recorded, tar::program};
+use super::{Purpose, STOP, SWAP, Swap, does_not_start, script};
+use crate::{
+    docker::DockerError,
+    strategy::{Kept, Settled, Site, Step, StrategyError, recorded, tar::program},
+};
 
 impl Swap {
     /// The swap that a journal is about, and the name of its last step; `None` when nothing was
@@ -29,29 +32,64 @@ impl Swap {
         if begun && self.purpose == Purpose::TakeBack {
             site.stop_service().await?;
             self.turn(helper).await?;
-            self.start(site).await?;
-            script::discard(helper, self).await?;
-            return Ok(Settled::AsBefore);
+            return self.end_as_before(site, helper).await;
         }
         if begun && script::is_marked(helper, self).await? {
             if self.stops {
                 site.stop_service().await?;
             }
             self.turn(helper).await?;
-            self.start(site).await?;
-            return Ok(Settled::Restored(Some(self.kept(helper).await)));
+            return match self.start(site).await {
+                Ok(()) => Ok(Settled::Restored(Some(self.kept(helper).await))),
+                Err(error) if does_not_start(&error) => {
+                    tracing::warn!(%error, "the service does not start with what was put in its place");
+                    self.give_up(site, helper).await
+                }
+                Err(error) => Err(error),
+            };
         }
         if begun {
             self.turn_back(helper).await?;
         }
-        // The app first: removing what was unpacked may take a while, or fail.
         if begun || last == STOP {
-            self.start(site).await?;
+            return self.end_as_before(site, helper).await;
         }
-        if self.purpose == Purpose::Restore {
-            script::discard(helper, self).await?;
-        }
+        self.tidy(helper).await?;
         Ok(Settled::AsBefore)
+    }
+
+    /// Takes back what had come in. Cut off, it is found with the mark, and tried again, or without it,
+    /// and what is missing moves back.
+    async fn give_up(&self, site: &Site, helper: &Site) -> Result<Settled, StrategyError> {
+        site.stop_service().await?;
+        self.reversed(Purpose::TakeBack).turn(helper).await?;
+        self.end_as_before(site, helper).await
+    }
+
+    /// A service that does not even run with its own files may be what another restore is to mend: so
+    /// nothing goes on waiting for it.
+    async fn end_as_before(&self, site: &Site, helper: &Site) -> Result<Settled, StrategyError> {
+        // The app first: removing what was unpacked may take a while, or fail.
+        let started = self.start(site).await;
+        if let Err(StrategyError::Docker(DockerError::NotRunning(name))) = started {
+            self.tidy(helper).await?;
+            return Err(StrategyError::NeedsAttention {
+                message: format!("{name} does not start, with the files as they were before"),
+                hint: "Its own log may say what it misses; start it, or restore another backup."
+                    .to_owned(),
+            });
+        }
+        started?;
+        self.tidy(helper).await?;
+        Ok(Settled::AsBefore)
+    }
+
+    /// What an undo would bring stays for another one.
+    async fn tidy(&self, helper: &Site) -> Result<(), StrategyError> {
+        match self.purpose {
+            Purpose::Restore | Purpose::TakeBack => script::discard(helper, self).await,
+            Purpose::Undo => Ok(()),
+        }
     }
 
     /// After an error: settles what was recorded, and says how that ended. `Ok` when it had happened.

@@ -7,6 +7,7 @@ mod evil;
 mod many;
 mod mounts;
 mod names;
+mod starts;
 
 use holdfast::strategy::{self, Options, Strategy};
 
