@@ -18,7 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{Caller, Holdfast},
-    domain::event::StreamKind,
+    domain::{
+        audit::AuditEvent,
+        event::{Event as Happened, StreamKind},
+        ids::UserId,
+    },
     engine::progress::Snapshot,
     log::Recorded,
 };
@@ -56,7 +60,7 @@ impl Feed {
         }
     }
 
-    /// `None`: the viewer's rights may have changed, perhaps by what was missed because more was committed than
+    /// `None`: the viewer's rights may have changed, or their session is over, perhaps by what was missed because more was committed than
     /// was listened to. They come again and are looked at anew.
     pub async fn next(&mut self) -> Option<News> {
         loop {
@@ -88,8 +92,14 @@ impl Feed {
     }
 
     fn is_about_the_viewer(&self, event: &Recorded) -> bool {
-        let user = self.caller.user.map(|user| user.0);
-        event.stream.kind == StreamKind::User && user == Some(event.stream.id)
+        let whose = match &event.event {
+            Happened::Audit(AuditEvent::LoggedOut { user } | AuditEvent::SessionEnded { user }) => {
+                *user
+            }
+            _ if event.stream.kind == StreamKind::User => UserId(event.stream.id),
+            _ => return false,
+        };
+        self.caller.user == Some(whose)
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     app::{AppError, OpenSession},
-    domain::secret::Secret,
+    domain::{event::ActorKind, secret::Secret},
     web::{Web, request::Browser},
 };
 
@@ -164,7 +164,7 @@ impl Sessions {
         browser: Browser,
         body: Body<Proof>,
     ) -> Result<Done, ApiError> {
-        let Some(cookie) = browser.session() else {
+        let Some(cookie) = own_session(&visit, &browser)? else {
             return Err(AppError::Forbidden.into());
         };
         let shown = Secret::new(body.0.password);
@@ -178,7 +178,7 @@ impl Sessions {
     /// Ends the session
     #[oai(path = "/logout", method = "post", operation_id = "log_out")]
     async fn log_out(&self, visit: Visit, browser: Browser) -> Result<Cookie, ApiError> {
-        if let Some(cookie) = browser.session() {
+        if let Some(cookie) = own_session(&visit, &browser)? {
             visit
                 .holdfast
                 .log_out(cookie.expose(), &visit.caller)
@@ -217,5 +217,13 @@ impl Sessions {
             kind: visit.caller.actor.kind.name().to_owned(),
             role: visit.caller.role.name().to_owned(),
         }))
+    }
+}
+
+/// The session that the caller was let in by. One that comes with a token may be anybody's.
+fn own_session<'a>(visit: &Visit, browser: &'a Browser) -> Result<Option<&'a Secret>, ApiError> {
+    match browser.session() {
+        Some(_) if visit.caller.actor.kind != ActorKind::User => Err(AppError::Forbidden.into()),
+        session => Ok(session),
     }
 }

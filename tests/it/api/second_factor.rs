@@ -1,7 +1,10 @@
 //! A second factor, and proving anew who is there.
 
 use chrono::Utc;
-use holdfast::{app::Caller, domain::ids::UserId};
+use holdfast::{
+    app::Caller,
+    domain::{access::Role, ids::UserId},
+};
 use reqwest::StatusCode;
 use sea_orm::ConnectionTrait;
 use serde_json::json;
@@ -164,6 +167,23 @@ async fn what_cannot_be_taken_back_asks_anew_who_is_there() {
     assert_eq!(events, 1, "the refused proof, and nothing else");
 
     let body = json!({ "password": PASSWORD }).to_string();
+    // Who shows a token proves nothing of a session that somebody else opened, and does not end it.
+    for path in ["/session/proof", "/logout"] {
+        let request = by("POST", path).bearer_auth(api.token(Role::Viewer));
+        let refused = send(request, Some(&body)).await;
+        assert_eq!(
+            refused.status,
+            StatusCode::FORBIDDEN,
+            "{path}: {}",
+            refused.text
+        );
+        let still = send(by("DELETE", "/apps/shop"), None).await;
+        assert_eq!(
+            still.body["error"], "proof_needed",
+            "{path}: {}",
+            still.text
+        );
+    }
     let proved = send(by("POST", "/session/proof"), Some(&body)).await;
     assert_eq!(proved.status, StatusCode::NO_CONTENT, "{}", proved.text);
     let removed = send(by("DELETE", "/apps/shop"), None).await;

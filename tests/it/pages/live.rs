@@ -86,3 +86,19 @@ async fn a_live_stream_ends_when_the_rights_of_who_looks_change() {
     rest.expect("the stream ends").unwrap();
     house.close().await;
 }
+
+/// By an admin, because somebody else has its cookie perhaps.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_stream_ends_with_the_session() {
+    let (house, _site, ada) = lodged().await;
+    house.app("first", "first").await;
+    let before = house.holdfast.log().head() - 1;
+    let mut stream = ada.get(&format!("/live?from={before}")).await;
+    stream.chunk().await.unwrap().unwrap();
+    let open = house.holdfast.sessions(&house.caller).await.unwrap();
+    let ended = house.holdfast.end_session(&house.caller, &open[0].id);
+    ended.await.unwrap();
+    let rest = tokio::time::timeout(Duration::from_secs(5), stream.text()).await;
+    rest.expect("the stream ends").unwrap();
+    house.close().await;
+}
