@@ -140,8 +140,14 @@ pub async fn change(visit: Visit, Path(id): Path<i64>, form: Form) -> Result<Res
             .map(|_| ConfigId(id)),
         Err(errors) => Err(AppError::Invalid(errors)),
     };
-    // Shown again it is a change of what there is now, which the person was told of.
-    let values = values.with("revision", stored.get("revision").to_owned());
+    // Shown again it is a change of what there is now, when the person was told of that.
+    let told = |errors: &FieldErrors| errors.0.contains_key("revision");
+    let values = match &changed {
+        Err(AppError::Invalid(errors)) if told(errors) => {
+            values.with("revision", stored.get("revision").to_owned())
+        }
+        _ => values,
+    };
     finish(&visit, &app, Some(id), &values, changed, &form).await
 }
 

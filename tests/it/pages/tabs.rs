@@ -53,6 +53,12 @@ async fn a_change_that_was_begun_before_another_one_says_so_first() {
     let (one, two) = (ada.page(&path).await, ada.page(&path).await);
     let taken = send(&form(&one, "From one")).await;
     assert_eq!(taken.status(), 303);
+    // Whoever has to mend a field first has not been told yet.
+    let mut wrong = form(&two, "From two").to_vec();
+    wrong.push(("retention_count".to_owned(), "x".to_owned()));
+    let wrong = send(&wrong).await;
+    assert_eq!(wrong.status(), 422);
+    let two = wrong.text().await.unwrap();
     let refused = send(&form(&two, "From two")).await;
     assert_eq!(refused.status(), 422);
     let page = refused.text().await.unwrap();
