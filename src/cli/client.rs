@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, StatusCode, header::CONTENT_TYPE};
 use serde_json::Value;
 
 use super::errors::{Unreachable, Usage};
@@ -77,7 +77,10 @@ impl Client {
         let answer = self.sent(request).await?;
         match answer.status() {
             StatusCode::NO_CONTENT => Ok(None),
-            status if status.is_success() => Ok(Some(answer)),
+            status if status.is_success() => match answer.headers().get(CONTENT_TYPE) {
+                Some(kind) if kind.as_bytes().starts_with(b"text/event-stream") => Ok(Some(answer)),
+                _ => Err(self.other()),
+            },
             status => Err(refusal(status, &answer.text().await.unwrap_or_default())),
         }
     }
@@ -100,9 +103,22 @@ impl Client {
             .await
             .context("the server's answer broke off")?;
         if status.is_success() {
-            return Ok(serde_json::from_str(&text).unwrap_or(Value::Null));
+            return self.said(&text);
         }
         Err(refusal(status, &text))
+    }
+
+    /// An empty answer says no more than that it was done. Whatever else is no JSON was not done by us.
+    fn said(&self, text: &str) -> anyhow::Result<Value> {
+        if text.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_str(text).map_err(|_| self.other())
+    }
+
+    /// Something that is no Holdfast answers there.
+    pub fn other(&self) -> anyhow::Error {
+        Unreachable(format!("what answers at {} is no Holdfast", self.url)).into()
     }
 
     async fn send(

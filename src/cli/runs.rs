@@ -198,7 +198,8 @@ async fn request(args: &BackupArgs, to: &Connection) -> anyhow::Result<Vec<i64>>
     if let Some(config) = args.config {
         let path = format!("/api/backups/configs/{config}/run");
         let answer = to.client.post(&path, json!({})).await?;
-        return Ok(answer["run_id"].as_i64().into_iter().collect());
+        let run = answer["run_id"].as_i64();
+        return Ok(vec![run.ok_or_else(|| to.client.other())?]);
     }
     let Some(slug) = &args.slug else {
         bail!(Usage("name an app, or a config with --config".into()));
@@ -206,11 +207,8 @@ async fn request(args: &BackupArgs, to: &Connection) -> anyhow::Result<Vec<i64>>
     let path = format!("/api/apps/{}/backups/run?all={}", segment(slug)?, args.all);
     let answer = to.client.post(&path, json!({})).await?;
     let ids = answer["run_ids"].as_array();
-    Ok(ids
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_i64)
-        .collect())
+    let ids = ids.ok_or_else(|| to.client.other())?;
+    Ok(ids.iter().filter_map(Value::as_i64).collect())
 }
 
 fn show(args: &BackupArgs, mut runs: Vec<Value>, format: Format) -> anyhow::Result<()> {

@@ -249,6 +249,33 @@ async fn a_run_whose_end_was_not_told_is_looked_at() {
     }
 }
 
+/// What answers may be another server by now, or one that answers everything.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_ours_is_no_success() {
+    let route = Route::new().at("*", poem::endpoint::make_sync(|_| "<html>Welcome</html>"));
+    let server = served(route).await;
+    let data = TempDir::new().unwrap();
+    let file = data.path().join("got").display().to_string();
+    for args in [
+        &["backup", "shop", "--wait"][..],
+        &["backup", "--config", "1"],
+        &["restore", "1", "--yes"],
+        &["runs", "log", "1", "--follow"],
+        &["configs", "remove", "1"],
+        &["download", "1", &file],
+    ] {
+        let args = [&["--url", &server], args].concat();
+        let said = with(data.path(), &args, "", &[("HOLDFAST_TOKEN", "x")]);
+        assert_eq!(said.code, 3, "{args:?}: {}{}", said.out, said.err);
+        assert!(
+            said.err.contains("is no Holdfast"),
+            "{args:?}: {}",
+            said.err
+        );
+    }
+    assert!(!Path::new(&file).exists());
+}
+
 /// The address of a server that ends a stream early, sends whoever comes back away, and knows how run 7 ended.
 async fn broken_off(status: &'static str) -> String {
     let log = move |request: &Request| match request.header("Last-Event-ID") {
@@ -274,6 +301,10 @@ async fn broken_off(status: &'static str) -> String {
             "/api/backups/runs/7",
             poem::endpoint::make_sync(move |it| run(&it)),
         );
+    served(route).await
+}
+
+async fn served(route: Route) -> String {
     let listener = TcpListener::bind("127.0.0.1:0");
     let acceptor = listener.into_acceptor().await.unwrap();
     let address = acceptor.local_addr()[0].to_string();
