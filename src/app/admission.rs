@@ -227,14 +227,10 @@ impl Holdfast {
     /// Whether no restore of a service of this config is at work or half done.
     pub(super) async fn is_settled(&self, app: i64, spec: &ConfigSpec) -> Result<bool, Failure> {
         let hooked = spec.pre_hooks.iter().chain(&spec.post_hooks);
-        let mut services: BTreeSet<&str> = hooked.map(|hook| hook.service.as_str()).collect();
-        services.insert(&spec.service);
-        let restores = restores::unfinished(self.db()).await.map_err(internal)?;
-        let unsettled = |restore: &restores::Model| {
-            let mut services = services.iter();
-            services.any(|service| restore.unsettles(app, service))
-        };
-        Ok(!restores.iter().any(unsettled))
+        let services = hooked.map(|hook| &hook.service).chain([&spec.service]);
+        let services = services.map(|service| (app, service.clone())).collect();
+        let unsettled = restores::unsettle(self.db(), &services).await;
+        Ok(!unsettled.map_err(internal)?)
     }
 }
 

@@ -78,18 +78,16 @@ impl Holdfast {
                 let Some(row) = row.filter(|row| row.removed_at.is_none()) else {
                     return Ok(0); // nobody says any more how long they are kept
                 };
-                let rule = row.spec().retention;
-                let (plan, _) = plan(unit.tx(), config, &row.spec()).await?;
+                let spec = row.spec();
+                let rule = spec.retention;
+                let (plan, _) = plan(unit.tx(), config, &spec).await?;
                 // Read by a restore right now: they go after the next run.
                 let restores = restores::unfinished(unit.tx()).await?;
                 let read = |run: &RunId| restores.iter().any(|r| r.run_id == Some(run.0));
                 let damaged = runs::with_damage(unit.tx(), config).await?;
                 let damaged = dated(&damaged);
-                let leaving = plan.leaving().into_iter().chain(plan.outlived(
-                    &rule,
-                    zone_of(&row.spec()),
-                    &damaged,
-                ));
+                let outlived = plan.outlived(&rule, zone_of(&spec), &damaged);
+                let leaving = plan.leaving().into_iter().chain(outlived);
                 let leaving = leaving.filter(|run| !read(run));
                 let leaving: Vec<RunId> = leaving.take(BATCH).collect();
                 for run in &leaving {

@@ -186,7 +186,7 @@ impl Holdfast {
             // Whoever works on it knows better whether it may run.
             let _turn = self.free_turn(container)?;
             // Under the turn: no restore begins meanwhile.
-            match self.is_half_restored(services).await {
+            match readmodel::restores::unsettle(self.db(), services).await {
                 Ok(false) => {}
                 Ok(true) => return None,
                 Err(error) => {
@@ -202,15 +202,6 @@ impl Holdfast {
             None
         });
         Ok(join_all(starts).await.into_iter().flatten().sum())
-    }
-
-    async fn is_half_restored(&self, services: &BTreeSet<(i64, String)>) -> Result<bool> {
-        let restores = readmodel::restores::unfinished(self.db()).await?;
-        let unsettles = |(app, service): &(i64, String)| {
-            let mut restores = restores.iter();
-            restores.any(|restore| restore.unsettles(*app, service))
-        };
-        Ok(services.iter().any(unsettles))
     }
 
     /// Starts a container and tells every run that owes it. The caller has the turn at it. `ended`:

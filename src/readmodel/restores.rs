@@ -1,5 +1,7 @@
 //! Restores.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use sea_orm::{QueryOrder, QuerySelect, entity::prelude::*};
 use serde::Serialize;
@@ -244,7 +246,7 @@ impl Model {
 
     /// May have left this service half done. One that is at work may have lost its worker, and its turn at
     /// the container with it, before anybody could say so; until its end is told, nobody knows.
-    pub fn unsettles(&self, app: i64, service: &str) -> bool {
+    fn unsettles(&self, app: i64, service: &str) -> bool {
         let unknown = self.is_unsettled() || self.status == "running";
         unknown && self.app_id == app && self.service == service
     }
@@ -300,6 +302,19 @@ pub async fn unfinished(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> 
         .order_by_asc(Column::Id)
         .all(db)
         .await
+}
+
+/// Whether a restore may have left one of these services, each of the app with that id, half done.
+pub async fn unsettle(
+    db: &impl ConnectionTrait,
+    services: &BTreeSet<(i64, String)>,
+) -> Result<bool, DbErr> {
+    let restores = unfinished(db).await?;
+    let unsettles = |(app, service): &(i64, String)| {
+        let mut restores = restores.iter();
+        restores.any(|restore| restore.unsettles(*app, service))
+    };
+    Ok(services.iter().any(unsettles))
 }
 
 /// Restores that do not begin before this run is over.

@@ -60,8 +60,8 @@ impl Feed {
         }
     }
 
-    /// `None`: the viewer's rights may have changed, or their session is over, perhaps by what was missed because more was committed than
-    /// was listened to. They come again and are looked at anew.
+    /// `None`: the viewer's rights may have changed, or their session is over; perhaps by what was missed,
+    /// because more was committed than was listened to. They come again and are looked at anew.
     pub async fn next(&mut self) -> Option<News> {
         loop {
             tokio::select! {

@@ -246,8 +246,7 @@ impl Lane {
         let missing: Vec<_> = expected.difference(&found).collect();
         assert!(missing.is_empty(), "green but gone: {missing:?}");
         self.no_foreign_databases().await;
-        let running = ["inspect", "-f", "{{.State.Running}}", &self.web.name];
-        assert_eq!(bed::docker(&running), "true", "a service is left stopped");
+        assert!(self.web.is_running(), "a service is left stopped");
         let verification = self.server.post("/api/audit/verify", json!({})).await;
         assert_eq!(verification["ok"], true, "{verification}");
         let rebuild = self.server.post("/api/system/rebuild", json!({})).await;

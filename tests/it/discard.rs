@@ -12,7 +12,7 @@ use holdfast::{
         ids::{AppId, ConfigId, RunId},
         manifest::{Artifact, Fingerprint},
         restore::{Restore, RestoreCommand, RestoreSource},
-        run::{Run, RunCommand, Trigger},
+        run::{Run, RunCommand},
         verification::{Damage, VerificationCommand},
     },
     log::Cause,
@@ -124,20 +124,9 @@ fn key(run: i64) -> String {
 
 /// At work.
 async fn requested(holdfast: &Holdfast, run: i64, config: ConfigId) {
-    let mut pin = samples::pin();
-    pin.spec.target_settings.clear();
-    pin.spec.target_secrets.clear();
-    pin.key = key(run);
-    let request = RunCommand::Request {
-        run: RunId(run),
-        app: AppId(1),
-        config,
-        trigger: Trigger::Manual,
-        key: None,
-        slot: None,
-    };
-    tell(holdfast, run, request).await;
-    tell(holdfast, run, RunCommand::Start { attempt: 1, pin }).await;
+    for command in samples::beginning(run, config, samples::local_pin(&key(run))) {
+        tell(holdfast, run, command).await;
+    }
 }
 
 async fn succeeded(holdfast: &Holdfast, run: i64, file: &Path) {

@@ -13,9 +13,9 @@ use holdfast::{
     docker::fake::FakeEngine,
     domain::{
         failure::Failure,
-        ids::{AppId, ConfigId, RunId},
+        ids::ConfigId,
         manifest::{Artifact, Fingerprint},
-        run::{Run, RunCommand, RunStatus, Trigger},
+        run::{Run, RunCommand, RunStatus},
     },
     log::{Cause, Log, open_sqlite},
     readmodel,
@@ -100,23 +100,11 @@ impl Scene {
 
     /// The first attempt of a run, which has stored under `key` whatever it had to.
     async fn begin(&self, holdfast: &Holdfast, run: i64, key: &str) {
-        let mut pin = samples::pin();
-        pin.spec.target_settings.clear();
-        pin.spec.target_secrets.clear();
-        pin.key = key.to_owned();
         std::fs::create_dir_all(self.file(key).parent().unwrap()).unwrap();
         for name in [key.to_owned(), format!("{key}.json")] {
             std::fs::write(self.file(&name), "left").unwrap();
         }
-        let request = RunCommand::Request {
-            run: RunId(run),
-            app: AppId(1),
-            config: ConfigId(1),
-            trigger: Trigger::Manual,
-            key: None,
-            slot: None,
-        };
-        for command in [request, RunCommand::Start { attempt: 1, pin }] {
+        for command in samples::beginning(run, ConfigId(1), samples::local_pin(key)) {
             order(holdfast, run, command).await;
         }
     }

@@ -17,7 +17,7 @@ use holdfast::{
         lateness::Overdue,
         manifest::{Artifact, Compression, Fingerprint, Source},
         restore::{Destination, Kept, RestoreEvent, RestoreSource, Step, Upload},
-        run::{FoundBackup, Obligation, Pin, RunEvent, Stage, Trigger},
+        run::{FoundBackup, Obligation, Pin, RunCommand, RunEvent, Stage, Trigger},
         slots::{MissedPolicy, Slots},
         verification::Damage,
         webhook::{Topic, WebhookEvent, WebhookSpec},
@@ -119,6 +119,30 @@ pub fn pin() -> Box<Pin> {
         },
         key: "shop/7/shop-db-1-20261123-020000.sql.zst".into(),
     })
+}
+
+/// The same with its artifact in the folder, under that key.
+pub fn local_pin(key: &str) -> Box<Pin> {
+    let mut pin = pin();
+    pin.spec.target_settings.clear();
+    pin.spec.target_secrets.clear();
+    pin.key = key.to_owned();
+    pin
+}
+
+/// A run of the app 1 is asked for, and its first attempt begins.
+pub fn beginning(run: i64, config: ConfigId, pin: Box<Pin>) -> [RunCommand; 2] {
+    [
+        RunCommand::Request {
+            run: RunId(run),
+            app: AppId(1),
+            config,
+            trigger: Trigger::Manual,
+            key: None,
+            slot: None,
+        },
+        RunCommand::Start { attempt: 1, pin },
+    ]
 }
 
 pub fn artifact() -> Artifact {

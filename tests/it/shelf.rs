@@ -21,7 +21,7 @@ use holdfast::{
         event::StreamKind,
         ids::{AppId, ConfigId, RunId},
         manifest::{Compression, FORMAT, Manifest, Source},
-        run::{Pin, Run, RunCommand, Stage, Trigger},
+        run::{Pin, Run, RunCommand, Stage},
     },
     engine::pipeline,
     log::Cause,
@@ -160,7 +160,7 @@ impl Shelf {
         let run = like.0 + 1;
         let mut pin = Box::new(done.pin().unwrap());
         pin.key = format!("shop/1/shop-db-{run:06}.sql.gz");
-        let commands = beginning(run, pin);
+        let commands = samples::beginning(run, ConfigId(1), pin);
         self.tell(run, commands.into()).await
     }
 
@@ -173,7 +173,7 @@ impl Shelf {
             source: manifest.source,
             key: manifest.artifact.key.clone(),
         });
-        let mut commands = Vec::from(beginning(run, pin));
+        let mut commands = Vec::from(samples::beginning(run, ConfigId(1), pin));
         commands.extend([
             RunCommand::Reach {
                 attempt: 1,
@@ -232,20 +232,6 @@ impl Shelf {
     pub async fn until(&self, id: RunId, so: impl Fn(&runs::Model) -> bool) -> runs::Model {
         run_when(&self.holdfast, &self.caller, id, so).await
     }
-}
-
-fn beginning(run: i64, pin: Box<Pin>) -> [RunCommand; 2] {
-    [
-        RunCommand::Request {
-            run: RunId(run),
-            app: AppId(1),
-            config: ConfigId(1),
-            trigger: Trigger::Manual,
-            key: None,
-            slot: None,
-        },
-        RunCommand::Start { attempt: 1, pin },
-    ]
 }
 
 /// What a server in that folder is told.

@@ -73,11 +73,12 @@ impl Model {
         self.status == "damaged" && self.expired_at.is_none()
     }
 
-    /// Why there is nothing to restore, in words; `None` when there is.
+    /// Nobody asked for it here: its artifact was found in a target.
     pub fn was_found(&self) -> bool {
         self.trigger == super::FOUND
     }
 
+    /// Why there is nothing to restore, in words; `None` when there is.
     pub fn lacks_artifact(&self) -> Option<String> {
         match self.status.as_str() {
             "success" => {}

@@ -169,9 +169,8 @@ CREATE TABLE {} (part INT PRIMARY KEY, text LONGTEXT CHARACTER SET utf8mb4) ENGI
         Ok(Some(found))
     }
 
-    /// Nothing is to be put back any more. At once, unlike the dropping of a whole database.
-    /// Drops it and the databases that it speaks of. It is closed first: cut off half way, what is left is no
-    /// more taken for what it was.
+    /// Drops it and the databases that it speaks of. It is closed first, which is done at once, unlike the
+    /// dropping of a whole database: cut off half way, what is left is no more taken for what it was.
     pub async fn drop_with(
         server: &Server,
         book: &str,
